@@ -1,0 +1,55 @@
+# Every target sets up what it needs. `make` alone lists them.
+# ARGS goes to the program that a target runs: make test ARGS="-k rooms"
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test check bench docs bless wheel clean
+
+BIN := .venv/bin
+SOURCES := pyproject.toml setup.py runtime/_build.py $(wildcard runtime/native/*)
+
+help: ## list these targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-6s %s\n", $$1, $$2 }' Makefile
+
+demo: .venv/installed ## count packets in the kernel with a program from assembly text (needs root)
+	$(BIN)/python examples/xdp_stats_assembly/run.py --listing --duration 5 $(ARGS)
+
+test: .venv/installed-dev ## run every test; as root, install the tools that they judge by
+	tools/system-packages judges
+	$(BIN)/pytest $(ARGS)
+
+check: .venv/installed-dev ## lint, formatting, types
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+
+bench: .venv/installed-dev ## run every benchmark side by side with its peer
+	tools/system-packages judges
+	@for run in $(sort $(wildcard benchmarks/*/run.py)); do \
+	    echo "== $$run"; $(BIN)/python $$run $(ARGS) || exit 1; \
+	done
+
+docs: .venv/installed ## print the generated pages of docs/ anew
+	$(BIN)/ebpfasm isa --markdown > docs/isa.md
+	$(BIN)/ebpfasm errors --markdown > docs/errors.md
+
+bless: .venv/installed-dev ## rewrite the tests' expectations; read the diff as you read code
+	$(BIN)/pytest --bless $(ARGS)
+
+wheel: .venv/installed-dev ## build sdist and wheel into dist/
+	$(BIN)/python -m build
+
+clean: ## remove everything that these targets made
+	rm -rf .venv build dist *.egg-info .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	rm -f runtime/_native*.so
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+.venv/bin/python:
+	tools/make-venv .venv
+
+.venv/installed: .venv/bin/python $(SOURCES)
+	$(BIN)/pip install --quiet --disable-pip-version-check --editable .
+	@touch $@
+
+.venv/installed-dev: .venv/bin/python $(SOURCES)
+	$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	@touch .venv/installed $@
