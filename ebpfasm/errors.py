@@ -1,0 +1,366 @@
+"""What a user's mistake looks like: a place, a sentence, a stable code, and how to mend it.
+
+Every room reports through these values and no room prints. The exception tree::
+
+    EbpfError                 carries .diagnostics; str() renders them all
+      AsmError                text that is not assembly
+      DslError                a builder used wrongly
+      ElfError                an object file that cannot be read
+      BtfError                type information that cannot be read or written
+      LinkError               names that do not resolve, jumps that do not reach
+      DecodeError             bytes that are not instructions
+      EncodeError             values that do not fit their field
+      VerifyError             a program that would misbehave
+      LoadError               what the kernel refused: .errno and .log
+      NotSupported            what this kernel or this build lacks: .feature and .since
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from dataclasses import dataclass, field
+from typing import Literal
+
+# code -> what went wrong, in words for docs/errors.md. A Diagnostic with a code that is
+# not here cannot be made, so the list is complete by construction.
+CODES: dict[str, str] = {
+    # reading files
+    "file-missing": "The file does not exist or cannot be opened.",
+    "file-encoding": "A text file is not UTF-8; the first bad byte is named.",
+    "file-kind": "The kind of file cannot be told, or is not one that the command takes.",
+    "file-write": "The output cannot be written; an existing file is left as it was.",
+    # text to IR
+    "asm-syntax": "The line is not an instruction, label or directive.",
+    "asm-trailing": "Text stands after a complete instruction.",
+    "asm-mnemonic": "The word that begins the line is no instruction or directive.",
+    "asm-register": "A register that does not exist (r0 to r10, w0 to w10).",
+    "asm-register-width": "A w register stands where an r register is needed, or the reverse.",
+    "asm-operand": "An operand is not one that this instruction can take.",
+    "asm-range": "A number does not fit its field.",
+    "asm-number": "A number is not written as one.",
+    "asm-label-undefined": "A jump names a label that the function does not have.",
+    "asm-label-duplicate": "A label is defined twice in one function.",
+    "asm-symbol": "A name is no helper, function, map, field or constant.",
+    "asm-directive": "A directive is unknown, unfinished, or has arguments it cannot take.",
+    "asm-map": "A .map directive lacks something or contradicts itself.",
+    "asm-section": "Instructions stand where no function can be.",
+    "asm-cpu": "An instruction is newer than the -mcpu that was asked for.",
+    "asm-duplicate": "A program, function or map is defined twice.",
+    # Python to IR
+    "dsl-operand": "A builder method was given a value that the instruction cannot take.",
+    "dsl-range": "A number does not fit its field, or would be changed by the instruction.",
+    "dsl-symbol": "A name is no helper, function, map, context field or type.",
+    "dsl-label": "A label is placed twice or jumped to and never placed.",
+    "dsl-map": "A map is defined with something missing or contradictory.",
+    "dsl-section": "The section says no program type and none was given.",
+    "dsl-duplicate": "A program, function or map is defined twice.",
+    "dsl-unfinished": "A builder was used after it was finished, or finished without code.",
+    # clang's objects
+    "elf-format": "The file is not an ELF object for BPF, or is damaged.",
+    # linking and encoding
+    "link-label": "A jump names a label that is not in the function.",
+    "link-function": "A call names a function that the program does not have.",
+    "link-map": "An instruction names a map that the program does not have.",
+    "link-jump-range": "A jump does not reach: 16 bits hold -32768 to 32767 slots.",
+    "link-unresolved": "A reference of this kind cannot be resolved here.",
+    "encode-range": "A number does not fit its field.",
+    "decode-opcode": "A byte is the opcode of no instruction.",
+    "decode-reserved": "A field that must be zero is not.",
+    "decode-truncated": "The bytes end inside an instruction.",
+    # type information
+    "btf-format": "BTF bytes are damaged or cut short.",
+    "btf-range": "A number or text does not fit its field in BTF.",
+    # analysis
+    "verify-empty": "A program or function has no instructions.",
+    "verify-fall-through": "Control can run off the end of a function.",
+    "verify-jump-target": "A jump leaves the function or lands inside an instruction.",
+    "verify-unreachable": "An instruction that no path reaches; the kernel refuses those.",
+    "verify-reserved": "A field that the instruction does not use is not zero.",
+    "verify-uninit-read": "A register is read on some path before it is written.",
+    "verify-frame-pointer": "r10, the frame pointer, can only be read.",
+    "verify-stack-bounds": "An access outside the 512 bytes of stack below r10.",
+    "verify-helper": "A helper that this program type does not have, or that does not exist.",
+    "verify-license": "A GPL-only function is called, and the license is not GPL-compatible.",
+    "verify-packet-load": "A legacy packet load in a program type that has none.",
+    "verify-division": "Division or modulo by the constant zero; the kernel refuses it.",
+    "verify-shift": "A shift by a constant that is negative or not below the width.",
+    "verify-call-depth": "Subprograms call each other in a circle or too deeply.",
+    # the live side
+    "load-rejected": "The kernel's verifier refused the program.",
+    "load-failed": "The kernel refused to load the program or map for another reason.",
+    "load-program-type": "The program's type is not known: its section name says nothing.",
+    "map-operation": "A map operation failed.",
+    "map-value": "A key or value does not fit the map's.",
+    "attach-failed": "The program could not be attached.",
+    "interface-missing": "There is no network interface of that name.",
+    "test-run-failed": "The kernel could not run the program on the given input.",
+    "permission": "A right is missing; the message says which and how to get it.",
+    "not-supported": "This kernel, machine or version of ebpfasm lacks a feature.",
+    # the command line
+    "cli-usage": "A command was given arguments that do not fit together.",
+}
+
+Severity = Literal["error", "warning"]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Source:
+    """A text and the name to call it by. Two sources are equal only if they are the same one."""
+
+    name: str
+    text: str = field(repr=False)
+    _starts: list[int] = field(default_factory=list, init=False, repr=False)
+
+    def _line_starts(self) -> list[int]:
+        if not self._starts:
+            self._starts.append(0)
+            position = self.text.find("\n")
+            while position != -1:
+                self._starts.append(position + 1)
+                position = self.text.find("\n", position + 1)
+        return self._starts
+
+    def position(self, offset: int) -> tuple[int, int]:
+        """Line and column, both from 1, of a character offset."""
+        starts = self._line_starts()
+        line = bisect_right(starts, offset)
+        return line, offset - starts[line - 1] + 1
+
+    def line_text(self, line: int) -> str:
+        """The text of a line, from 1, without its line end; empty outside the text."""
+        starts = self._line_starts()
+        if not 1 <= line <= len(starts):
+            return ""
+        end = starts[line] if line < len(starts) else len(self.text)
+        return self.text[starts[line - 1] : end].rstrip("\r\n")
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """Characters start to end (exclusive) of a source held in memory."""
+
+    source: Source
+    start: int
+    end: int
+
+    @property
+    def name(self) -> str:
+        """The source's name, usually a file path."""
+        return self.source.name
+
+    @property
+    def line(self) -> int:
+        """Line of the first character, from 1."""
+        return self.source.position(self.start)[0]
+
+    @property
+    def column(self) -> int:
+        """Column of the first character, from 1."""
+        return self.source.position(self.start)[1]
+
+    @property
+    def width(self) -> int:
+        """Characters to underline: those on the first line, at least one."""
+        rest = len(self.line_text) - self.column + 1
+        return max(1, min(self.end - self.start, rest))
+
+    @property
+    def line_text(self) -> str:
+        """The whole first line."""
+        return self.source.line_text(self.line)
+
+
+@dataclass(frozen=True, slots=True)
+class LineSpan:
+    """A line of a file that is not held: what a Python frame or BTF line info knows.
+
+    `text` is the line if it is known; for Python files it is fetched when first shown.
+    `column` is 0 where it is not known.
+    """
+
+    name: str
+    line: int
+    column: int = 0
+    text: str | None = None
+
+    @property
+    def width(self) -> int:
+        """Characters to underline: the whole line, without its indent."""
+        return max(1, len(self.line_text.strip()))
+
+    @property
+    def line_text(self) -> str:
+        """The line's text, empty where it cannot be had."""
+        if self.text is not None:
+            return self.text
+        import linecache
+
+        return linecache.getline(self.name, self.line).rstrip("\n")
+
+
+Location = Span | LineSpan
+
+
+@dataclass(frozen=True, slots=True)
+class Note:
+    """A remark that belongs to a diagnostic, with a place of its own if it has one."""
+
+    message: str
+    span: Location | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Diagnostic:
+    """One thing that is wrong: where, what, and how to mend it.
+
+    >>> source = Source("drop.s", "r0 += r3")
+    >>> print(error("asm-symbol", "no such name", Span(source, 6, 8), hint="did you mean r0?"))
+    drop.s:1:7: error[asm-symbol]: no such name
+       1 | r0 += r3
+         |       ^^
+       hint: did you mean r0?
+    """
+
+    severity: Severity
+    code: str
+    message: str
+    span: Location | None = None
+    notes: tuple[Note, ...] = ()
+    hint: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.code not in CODES:
+            raise ValueError(f"{self.code!r} is not in errors.CODES")
+
+    def __str__(self) -> str:
+        lines = [f"{_place(self.span)}{self.severity}[{self.code}]: {self.message}"]
+        lines += _excerpt(self.span)
+        for note in self.notes:
+            place = _place(note.span) if note.span is not None else ""
+            lines.append(f"   note: {place}{note.message}")
+            lines += _excerpt(note.span)
+        if self.hint is not None:
+            lines.append(f"   hint: {self.hint}")
+        return "\n".join(lines)
+
+    def as_dict(self) -> dict[str, object]:
+        """The same as plain values, for --json."""
+        place: dict[str, object] = {}
+        if self.span is not None:
+            place = {"file": self.span.name, "line": self.span.line, "column": self.span.column}
+        return {
+            "severity": self.severity,
+            "code": self.code,
+            "message": self.message,
+            **place,
+            "notes": [note.message for note in self.notes],
+            "hint": self.hint,
+        }
+
+
+def error(
+    code: str,
+    message: str,
+    span: Location | None = None,
+    *,
+    notes: tuple[Note, ...] = (),
+    hint: str | None = None,
+) -> Diagnostic:
+    """Make a Diagnostic of severity error."""
+    return Diagnostic("error", code, message, span, notes, hint)
+
+
+def _place(span: Location | None) -> str:
+    if span is None:
+        return ""
+    column = f":{span.column}" if span.column else ""
+    return f"{span.name}:{span.line}{column}: "
+
+
+def _excerpt(span: Location | None) -> list[str]:
+    """Show the line and underline the place. Tabs are kept, so that the carets stay below."""
+    if span is None or not span.line_text.strip():
+        return []
+    text = span.line_text
+    column = span.column or len(text) - len(text.lstrip()) + 1
+    number = f"{span.line:>4}"
+    blank = "".join("\t" if char == "\t" else " " for char in text[: column - 1])
+    return [f"{number} | {text}", f"{' ' * len(number)} | {blank}{'^' * span.width}"]
+
+
+class EbpfError(Exception):
+    """Whatever ebpfasm reports to a user. `diagnostics` is never empty."""
+
+    def __init__(self, *diagnostics: Diagnostic) -> None:
+        super().__init__(*diagnostics)
+        self.diagnostics = diagnostics
+
+    def __str__(self) -> str:
+        return "\n".join(str(diagnostic) for diagnostic in self.diagnostics)
+
+
+class AsmError(EbpfError):
+    """The text is not assembly."""
+
+
+class DslError(EbpfError):
+    """A builder was used wrongly."""
+
+
+class ElfError(EbpfError):
+    """An object file cannot be read."""
+
+
+class BtfError(EbpfError):
+    """Type information cannot be read or written."""
+
+
+class LinkError(EbpfError):
+    """A name does not resolve or a jump does not reach."""
+
+
+class DecodeError(EbpfError):
+    """Bytes are not instructions."""
+
+
+class EncodeError(EbpfError):
+    """A value does not fit its field."""
+
+
+class VerifyError(EbpfError):
+    """A program would misbehave."""
+
+
+class LoadError(EbpfError):
+    """The kernel refused a program, map or attachment.
+
+    `errno` is the system call's error number; `log` the verifier's whole log, empty if none.
+    """
+
+    def __init__(self, *diagnostics: Diagnostic, errno: int = 0, log: str = "") -> None:
+        super().__init__(*diagnostics)
+        self.errno = errno
+        self.log = log
+
+
+class NotSupported(EbpfError):
+    """This kernel, machine or version lacks a feature.
+
+    `since` is the kernel version that has it, empty if that is not the reason.
+    """
+
+    def __init__(self, *diagnostics: Diagnostic, feature: str = "", since: str = "") -> None:
+        super().__init__(*diagnostics)
+        self.feature = feature
+        self.since = since
+
+
+def unsupported(
+    feature: str, since: str = "", *, span: Location | None = None, hint: str | None = None
+) -> NotSupported:
+    """Build a NotSupported whose sentence says what is lacking and since when it exists."""
+    when = f" (Linux {since} has it)" if since else ""
+    message = f"{feature} is not supported here{when}"
+    return NotSupported(
+        error("not-supported", message, span, hint=hint), feature=feature, since=since
+    )
