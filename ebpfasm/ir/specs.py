@@ -1,0 +1,161 @@
+"""Maps, functions, programs and collections as values: all that a file or builder says.
+
+Nothing here depends on the machine: the same text gives the same specs everywhere.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+
+from ebpfasm.errors import Location
+from ebpfasm.ir.instruction import Item, instructions_of
+from ebpfasm.ir.references import FunctionRef, MapRef, VarRef
+
+# Names that the kernel keeps: BPF_OBJ_NAME_LEN is 16 with the final zero byte.
+NAME_BYTES = 15
+
+
+@dataclass(frozen=True, slots=True)
+class MapSpec:
+    """A map to be created. Sizes in bytes; `type` is libbpf's name, or a number for a new kernel's.
+
+    `key` and `value` are C type names where they are known ("u32"), empty otherwise.
+    `flags` are the kernel's BPF_F_* creation flags.
+    """
+
+    name: str
+    type: str | int
+    key_size: int
+    value_size: int
+    max_entries: int
+    flags: int = 0
+    key: str = ""
+    value: str = ""
+    inner: MapSpec | None = None
+    span: Location | None = field(default=None, compare=False)
+
+
+@dataclass(frozen=True, slots=True)
+class VarSpec:
+    """A global variable: bytes at an offset in the value of a data map."""
+
+    name: str
+    map: str
+    offset: int
+    size: int
+
+
+@dataclass(frozen=True, slots=True)
+class Function:
+    """A subprogram: a name and its instructions and labels."""
+
+    name: str
+    instructions: tuple[Item, ...]
+    span: Location | None = field(default=None, compare=False)
+
+
+@dataclass(frozen=True, slots=True)
+class ProgramSpec:
+    """A program: its own instructions, and the functions and maps that it reaches.
+
+    `type` and `attach_type` are libbpf's names, empty where the section says nothing.
+    `flags` are the kernel's BPF_F_* load flags that the section asks for.
+    """
+
+    name: str
+    section: str
+    type: str
+    instructions: tuple[Item, ...]
+    attach_type: str = ""
+    attach_target: str = ""
+    flags: int = 0
+    license: str = ""
+    functions: tuple[Function, ...] = ()
+    maps: tuple[MapSpec, ...] = ()
+    span: Location | None = field(default=None, compare=False)
+
+    def function(self, name: str) -> Function | None:
+        """The subprogram of that name, None where the program has none."""
+        return next((each for each in self.functions if each.name == name), None)
+
+
+@dataclass(frozen=True, slots=True)
+class CollectionSpec:
+    """All that one file or builder defines, by name, in the order it was written."""
+
+    programs: Mapping[str, ProgramSpec]
+    maps: Mapping[str, MapSpec]
+    variables: Mapping[str, VarSpec] = field(default_factory=lambda: MappingProxyType({}))
+    license: str = ""
+
+
+def collect(
+    programs: Iterable[ProgramSpec],
+    functions: Iterable[Function] = (),
+    maps: Iterable[MapSpec] = (),
+    license: str = "",
+) -> CollectionSpec:
+    """Join what a reader found into a collection, each program with just what it reaches.
+
+    Names must be unique already: readers report duplicates at their place in the text.
+    """
+    by_name = {function.name: function for function in functions}
+    map_specs = {spec.name: spec for spec in maps}
+    complete = {
+        program.name: _with_reachable(program, by_name, map_specs, license) for program in programs
+    }
+    return CollectionSpec(MappingProxyType(complete), MappingProxyType(map_specs), license=license)
+
+
+def _with_reachable(
+    program: ProgramSpec,
+    functions: Mapping[str, Function],
+    maps: Mapping[str, MapSpec],
+    license: str,
+) -> ProgramSpec:
+    reached = reachable(program.instructions, functions)
+    names: dict[str, None] = {}
+    for stream in (program.instructions, *(function.instructions for function in reached)):
+        for each in instructions_of(stream):
+            match each.ref:
+                case MapRef(name=name) | VarRef(map=name):
+                    names[name] = None
+                case _:
+                    pass
+    return ProgramSpec(
+        program.name,
+        program.section,
+        program.type,
+        program.instructions,
+        program.attach_type,
+        program.attach_target,
+        program.flags,
+        program.license or license,
+        tuple(reached),
+        tuple(maps[name] for name in names if name in maps),
+        program.span,
+    )
+
+
+def reachable(items: Iterable[Item], functions: Mapping[str, Function]) -> list[Function]:
+    """Functions that a stream reaches, in libbpf's order: depth first, by first mention.
+
+    Names that are no function are left out; `ir.link` reports them.
+    """
+    found: dict[str, Function] = {}
+    # A stack of streams rather than recursion: call chains in hostile input may be long.
+    streams = [instructions_of(items)]
+    while streams:
+        each = next(streams[-1], None)
+        if each is None:
+            streams.pop()
+            continue
+        match each.ref:
+            case FunctionRef(name=name) if name not in found and name in functions:
+                found[name] = functions[name]
+                streams.append(instructions_of(functions[name].instructions))
+            case _:
+                pass
+    return list(found.values())
