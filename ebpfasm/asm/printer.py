@@ -1,0 +1,168 @@
+"""IR to text in the LLVM dialect, as llvm-objdump --mcpu=v4 writes it.
+
+What is printed assembles to the same IR again: names are kept, and what LLVM's text loses
+(the kind of a 64-bit immediate and of a call) is written as `ld_pseudo`, `call pc+N` and
+`call btf_id(N, M)`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import assert_never
+
+from ebpfasm.ir import (
+    CollectionSpec,
+    CoreRef,
+    FunctionRef,
+    Instruction,
+    Item,
+    KfuncRef,
+    KsymRef,
+    Label,
+    LabelRef,
+    MapRef,
+    MapSpec,
+    ProgramSpec,
+    VarRef,
+)
+from ebpfasm.isa import helpers
+from ebpfasm.isa.forms import Form
+
+_INDENT = "    "
+
+
+def text_of(each: Instruction, *, plain: bool = False) -> str:
+    """One instruction as text; `plain` is just llvm-objdump's, without the names it does not know.
+
+    >>> from ebpfasm.ir import instruction
+    >>> text_of(instruction("ldxw", dst=2, src=1, off=4))
+    'w2 = *(u32 *)(r1 + 0x4)'
+    """
+    spec = each.spec
+    named = None if plain else _by_name(each)
+    if named is not None:
+        return named
+    value, base_register = "w" if spec.narrow else "r", each.dst
+    operand = spec.form.operand("src")
+    if operand is not None and operand.kind == "base":
+        base_register = each.src
+    return spec.form.syntax.format(
+        dst=f"{value}{each.dst}",
+        src=f"{value}{each.src}",
+        base=f"r{base_register}",
+        mem=_offset(each.off),
+        imm=_hex(each.imm),
+        sym=spec.symbol,
+        op=spec.op.removeprefix("atomic_"),
+        ty=spec.memory_type,
+        width=spec.width,
+        to=_target(each),
+        off=_hex(each.off),
+        pseudo=spec.fixed_fields.get("src", 0),
+        as_dst=_hex(each.imm >> 16 & 0xFFFF),
+        as_src=_hex(each.imm & 0xFFFF),
+        index=f"r{each.src}" + (f" {_offset(each.imm)}" if each.imm else ""),
+    )
+
+
+def _by_name(each: Instruction) -> str | None:
+    """The text of an instruction that a name says more about than its numbers."""
+    match each.ref:
+        case MapRef(name=name) | KsymRef(name=name) | VarRef(name=name):
+            return f"r{each.dst} = {name} ll"
+        case FunctionRef(name=name) if each.spec.form is Form.LOAD_PSEUDO:
+            return f"r{each.dst} = {name} ll"
+        case FunctionRef(name=name) | KfuncRef(name=name):
+            return f"call {name}"
+        case None if each.spec.form is Form.CALL_HELPER:
+            helper = helpers.find(each.imm)
+            return f"call {helper.name}" if helper is not None else None
+        case None | LabelRef() | CoreRef():
+            return None
+        case _:
+            assert_never(each.ref)
+
+
+def _target(each: Instruction) -> str:
+    match each.ref, each.spec.form:
+        case LabelRef(name=name), _:
+            return name
+        case _, Form.CALL_LOCAL:
+            return f"pc{each.imm:+}"
+        case _, Form.JUMP_LONG:
+            return _signed_hex(each.imm)
+        case _:
+            return _signed_hex(each.off)
+
+
+def _hex(number: int) -> str:
+    return f"-{-number:#x}" if number < 0 else f"{number:#x}"
+
+
+def _signed_hex(number: int) -> str:
+    return f"{'-' if number < 0 else '+'}{abs(number):#x}"
+
+
+def _offset(number: int) -> str:
+    return f"{'-' if number < 0 else '+'} {abs(number):#x}"
+
+
+def print_items(items: Iterable[Item]) -> Iterator[str]:
+    """A stream as lines, labels at the left."""
+    for item in items:
+        match item:
+            case Label(name=name):
+                yield f"{name}:"
+            case Instruction():
+                comment = f"  # {item.comment}" if item.comment else ""
+                yield f"{_INDENT}{text_of(item)}{comment}"
+            case _:
+                assert_never(item)
+
+
+def print_map(spec: MapSpec) -> str:
+    """The `.map` directive that describes a map."""
+    words = [f".map {spec.name}", str(spec.type)]
+    for side, kind, size in (
+        ("key", spec.key, spec.key_size),
+        ("value", spec.value, spec.value_size),
+    ):
+        words.append(f"{side}={kind}" if kind else f"{side}_size={size}")
+    words.append(f"max_entries={spec.max_entries}")
+    if spec.flags:
+        words.append(f"flags={spec.flags:#x}")
+    return ", ".join(words)
+
+
+def print_program(program: ProgramSpec) -> str:
+    """One program with what it reaches, as a file of its own."""
+    return _file([program], program.maps, program.license)
+
+
+def print_collection(spec: CollectionSpec) -> str:
+    """A whole collection as a file that assembles to the same collection."""
+    return _file(list(spec.programs.values()), spec.maps.values(), spec.license)
+
+
+def _file(programs: list[ProgramSpec], maps: Iterable[MapSpec], license: str) -> str:
+    lines = [f'.license "{license}"'] if license else []
+    lines += [print_map(spec) for spec in maps]
+    section = ".text"
+    for program in programs:
+        if program.section not in ("", section):
+            section = program.section
+            lines.append(f".section {section}")
+        lines += _function(program.name, program.instructions)
+    functions = {each.name: each for program in programs for each in program.functions}
+    if functions and section != ".text":
+        lines.append(".text")
+    for function in functions.values():
+        lines += _function(function.name, function.instructions)
+    return "\n".join(lines) + "\n"
+
+
+def _function(name: str, items: tuple[Item, ...]) -> list[str]:
+    first = items[0] if items else None
+    own_label = isinstance(first, Label) and first.name == name
+    # A function that jumps to its own start carries its name as a label already.
+    return [f".globl {name}", *([] if own_label else [f"{name}:"]), *print_items(items)]
