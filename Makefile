@@ -11,7 +11,7 @@ help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-6s %s\n", $$1, $$2 }' Makefile
 
 demo: .venv/installed ## count packets in the kernel with a program from assembly text (needs root)
-	$(BIN)/python examples/xdp_stats_assembly/run.py --listing --duration 5 $(ARGS)
+	$(BIN)/python -m examples.xdp_stats_assembly.run --listing --duration 5 $(ARGS)
 
 test: .venv/installed-dev ## run every test; as root, install the tools that they judge by
 	tools/system-packages judges

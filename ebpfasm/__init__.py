@@ -1,0 +1,204 @@
+"""eBPF for Python: write programs as assembly or in Python, check, load, attach and read them.
+
+>>> import ebpfasm
+>>> spec = ebpfasm.assemble("r0 = 2; exit")
+>>> ebpfasm.encode(spec.programs["main"]).hex()
+'b7000000020000009500000000000000'
+
+Importing this package is cheap: what a function needs is loaded when it is first called.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, Literal
+
+if TYPE_CHECKING:
+    import os
+    from collections.abc import Mapping
+
+    from ebpfasm import dsl, errors, ir, isa, runtime
+    from ebpfasm.analysis import Verdict
+    from ebpfasm.errors import (
+        AsmError,
+        BtfError,
+        DecodeError,
+        Diagnostic,
+        DslError,
+        EbpfError,
+        ElfError,
+        EncodeError,
+        LinkError,
+        LoadError,
+        NotSupported,
+        VerifyError,
+    )
+    from ebpfasm.ir import CollectionSpec, Function, MapSpec, ProgramSpec
+    from ebpfasm.runtime.collection import Collection
+    from ebpfasm.runtime.links import Link
+    from ebpfasm.runtime.maps import Map
+    from ebpfasm.runtime.programs import Program, TestRun
+    from ebpfasm.runtime.run import RunResult
+
+__all__ = [
+    "AsmError",
+    "BtfError",
+    "Collection",
+    "CollectionSpec",
+    "DecodeError",
+    "Diagnostic",
+    "DslError",
+    "EbpfError",
+    "ElfError",
+    "EncodeError",
+    "Function",
+    "Link",
+    "LinkError",
+    "LoadError",
+    "Map",
+    "MapSpec",
+    "NotSupported",
+    "Program",
+    "ProgramSpec",
+    "RunResult",
+    "TestRun",
+    "Verdict",
+    "VerifyError",
+    "assemble",
+    "disassemble",
+    "dsl",
+    "encode",
+    "errors",
+    "ir",
+    "isa",
+    "load",
+    "open",
+    "run",
+    "runtime",
+    "verify",
+]
+
+# Where each class lives (PEP 562); those not named here are in errors.
+_HOME = {
+    **dict.fromkeys(("CollectionSpec", "Function", "MapSpec", "ProgramSpec"), "ir"),
+    **dict.fromkeys(("Program", "TestRun"), "runtime.programs"),
+    "Collection": "runtime.collection",
+    "Link": "runtime.links",
+    "Map": "runtime.maps",
+    "RunResult": "runtime.run",
+    "Verdict": "analysis",
+}
+_ROOMS = ("dsl", "errors", "ir", "isa", "runtime")
+
+
+def __getattr__(name: str) -> object:
+    if name in _ROOMS:
+        return import_module(f"ebpfasm.{name}")
+    if name not in __all__:
+        raise AttributeError(f"module 'ebpfasm' has no attribute {name!r}")
+    value: object = getattr(import_module(f"ebpfasm.{_HOME.get(name, 'errors')}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return __all__
+
+
+def open(source: str | os.PathLike[str] | bytes) -> CollectionSpec:
+    """Read a .s, .py or .bin file, or bytes of instructions.
+
+    A .py file is run, and must leave one CollectionSpec in a variable. Raises the error of
+    what it reads (AsmError, DslError, DecodeError), EbpfError where the file cannot be opened.
+    """
+    from ebpfasm.sources import open_collection
+
+    return open_collection(source)
+
+
+def assemble(
+    text: str,
+    *,
+    dialect: str = "auto",
+    name: str = "<string>",
+) -> CollectionSpec:
+    """Assemble text; `name` is what diagnostics call it. Raises AsmError with every mistake."""
+    if dialect not in ("auto", "llvm"):
+        from ebpfasm.errors import unsupported
+
+        raise unsupported(f"the dialect {dialect!r}", hint='use dialect="llvm"')
+    from ebpfasm.asm import assemble as assemble_text
+
+    return assemble_text(text, name)
+
+
+def disassemble(
+    code: bytes | ProgramSpec | CollectionSpec,
+    *,
+    dialect: str = "llvm",
+    byteorder: Literal["little", "big"] = "little",
+) -> str:
+    """Write instructions as assembly that assembles to the same ones again.
+
+    Bytes are lifted first: jump targets get labels, callees names. Raises DecodeError.
+    """
+    if dialect != "llvm":
+        from ebpfasm.errors import unsupported
+
+        raise unsupported(f"the dialect {dialect!r}", hint='use dialect="llvm"')
+    from ebpfasm import asm, ir
+
+    match code:
+        case ir.CollectionSpec():
+            return asm.print_collection(code)
+        case ir.ProgramSpec():
+            return asm.print_program(code)
+        case _:
+            return asm.print_program(ir.lift(ir.decode(code, byteorder=byteorder)))
+
+
+def encode(program: ProgramSpec, *, byteorder: Literal["little", "big"] = "little") -> bytes:
+    """Encode a program with the functions it calls, as the kernel takes it; map slots hold 0.
+
+    Raises LinkError for names that do not resolve and EncodeError for values that do not fit.
+    """
+    from ebpfasm import emit
+
+    return emit.encode(program, byteorder=byteorder)
+
+
+def verify(program: ProgramSpec, *, kernel: str | None = None) -> Verdict:
+    """Check a program in user space; what is wrong is in the verdict's diagnostics."""
+    from ebpfasm import analysis
+
+    return analysis.verify(program, kernel=kernel)
+
+
+def load(source: CollectionSpec | str | os.PathLike[str]) -> Collection:
+    """Create the maps and load the programs of a collection, or of a file that `open` takes.
+
+    The collection is live and owns descriptors: use it as a context manager. Raises LoadError
+    with the kernel's verdict at the user's own line; nothing stays open then.
+    """
+    from ebpfasm import ir
+    from ebpfasm.runtime import loader
+
+    return loader.load(source if isinstance(source, ir.CollectionSpec) else open(source))
+
+
+def run(
+    program: ProgramSpec,
+    data: bytes = b"",
+    *,
+    ctx: bytes | None = None,
+    maps: Mapping[str, Mapping[Any, Any]] | None = None,
+    repeat: int = 1,
+    engine: Literal["auto", "kernel", "vm"] = "auto",
+) -> RunResult:
+    """Run a program once on a packet and say what it returned, and what its maps hold then.
+
+    `engine="kernel"` uses BPF_PROG_TEST_RUN. Raises LoadError where the kernel refuses.
+    """
+    from ebpfasm.runtime.run import run as run_program
+
+    return run_program(program, data, ctx=ctx, maps=maps, repeat=repeat, engine=engine)

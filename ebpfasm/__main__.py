@@ -1,0 +1,5 @@
+"""`python -m ebpfasm` is the `ebpfasm` command."""
+
+from ebpfasm.cli import main
+
+main()

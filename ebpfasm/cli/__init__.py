@@ -1,0 +1,59 @@
+"""The `ebpfasm` command. This room knows every other and nothing knows it.
+
+Commands are modules of this package, imported when they are called, so that starting the
+command costs little.
+"""
+
+from __future__ import annotations
+
+import sys
+from importlib import import_module
+
+import click
+
+from ebpfasm.errors import EbpfError
+
+# command -> module of this package.
+COMMANDS = {
+    "asm": "assemble",
+    "disasm": "assemble",
+    "verify": "verify",
+    "run": "run",
+    "attach": "attach",
+    "isa": "reference",
+    "errors": "reference",
+}
+
+
+class _Commands(click.Group):
+    """A group whose commands are imported on demand."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in COMMANDS:
+            return None
+        module = import_module(f"ebpfasm.cli.{COMMANDS[cmd_name]}")
+        command: click.Command = getattr(module, f"{cmd_name}_command")
+        return command
+
+
+@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="ebpfasm", prog_name="ebpfasm")
+def group() -> None:
+    """Write, check, run, load and attach eBPF programs."""
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Run the command and exit: 0 done, 1 a mistake in what was given, 2 a mistake in the call."""
+    try:
+        group.main(arguments, prog_name="ebpfasm", standalone_mode=False)
+    except EbpfError as problem:
+        click.echo(str(problem), err=True)
+        sys.exit(1)
+    except click.ClickException as problem:
+        problem.show()
+        sys.exit(problem.exit_code)
+    except (click.Abort, KeyboardInterrupt):
+        sys.exit(130)

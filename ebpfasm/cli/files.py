@@ -1,0 +1,81 @@
+"""What several commands share: the file argument, choosing a program, writing a result."""
+
+from __future__ import annotations
+
+import os
+import sys
+import tempfile
+from dataclasses import replace
+from pathlib import Path
+
+import click
+
+import ebpfasm
+from ebpfasm.asm.spelling import did_you_mean
+from ebpfasm.errors import EbpfError, error
+from ebpfasm.ir import CollectionSpec, ProgramSpec
+
+file_argument = click.argument("file", metavar="FILE", type=click.Path(path_type=Path))
+program_option = click.option("--prog", metavar="NAME", help="The program, if there are several.")
+type_option = click.option(
+    "--type", "program_type", metavar="TYPE", help="The program type, if the section says none."
+)
+json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+
+
+def open_file(file: Path) -> CollectionSpec:
+    """Read the file; `-` is assembly from standard input."""
+    if str(file) == "-":
+        return ebpfasm.assemble(sys.stdin.read(), name="<stdin>")
+    return ebpfasm.open(file)
+
+
+def choose(spec: CollectionSpec, name: str | None, program_type: str | None = None) -> ProgramSpec:
+    """The program named, or the only one. Raises EbpfError that lists them otherwise."""
+    names = ", ".join(spec.programs)
+    if not spec.programs:
+        raise EbpfError(error("cli-usage", "the file has no program"))
+    if name is None and len(spec.programs) > 1:
+        hint = f"choose with --prog: {names}"
+        raise EbpfError(error("cli-usage", "the file has several programs", hint=hint))
+    program = spec.programs.get(name) if name is not None else next(iter(spec.programs.values()))
+    if program is None:
+        hint = did_you_mean(name or "", spec.programs) or f"it has {names}"
+        raise EbpfError(error("cli-usage", f"the file has no program {name}", hint=hint))
+    return with_type(program, program_type)
+
+
+def with_type(program: ProgramSpec, program_type: str | None) -> ProgramSpec:
+    """The program as one of another type, where one is given."""
+    if program_type is None:
+        return program
+    from ebpfasm.isa.kinds import PROGRAM_TYPES
+
+    row = PROGRAM_TYPES.find(program_type)
+    if row is None:
+        hint = did_you_mean(program_type, PROGRAM_TYPES.by_name)
+        raise EbpfError(error("cli-usage", f"there is no program type {program_type}", hint=hint))
+    return replace(program, type=row.name, attach_type="")
+
+
+def write_output(content: bytes, out: Path | None) -> None:
+    """Write to the file whole or not at all; to standard output where there is none."""
+    if out is None:
+        sys.stdout.buffer.write(content)
+        sys.stdout.buffer.flush()
+        return
+    try:
+        handle, temporary = tempfile.mkstemp(dir=out.parent, prefix=f".{out.name}.")
+        try:
+            with os.fdopen(handle, "wb") as file:
+                file.write(content)
+            umask = os.umask(0)
+            os.umask(umask)
+            Path(temporary).chmod(0o666 & ~umask)
+            Path(temporary).replace(out)
+        except BaseException:
+            Path(temporary).unlink(missing_ok=True)
+            raise
+    except OSError as problem:
+        reason = (problem.strerror or str(problem)).lower()
+        raise EbpfError(error("file-write", f"{out} cannot be written: {reason}")) from None

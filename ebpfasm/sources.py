@@ -1,0 +1,111 @@
+"""From a file to a collection, by what the file is: assembly, Python, an object, or bare bytes.
+
+Only reads. What it reads depends on nothing but the file, and a Python program is run, as an
+import would run it, because that is how the builder is used.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from ebpfasm.errors import EbpfError, Source, Span, error, unsupported
+from ebpfasm.ir import CollectionSpec, collect, decode, lift
+
+ELF_MAGIC = b"\x7fELF"
+SUFFIXES = {
+    ".s": "assembly",
+    ".asm": "assembly",
+    ".S": "assembly",
+    ".py": "python",
+    ".o": "elf",
+    ".bin": "raw",
+}
+
+
+def open_collection(source: str | os.PathLike[str] | bytes) -> CollectionSpec:
+    """Read a file, or bytes that are an ELF object or bare instructions.
+
+    Raises the error of the room that reads it, and EbpfError where the file cannot be opened
+    or its kind cannot be told.
+    """
+    if isinstance(source, bytes):
+        return _from_bytes(source, "<bytes>")
+    path = Path(source)
+    kind = SUFFIXES.get(path.suffix)
+    content = read_bytes(path)
+    if content.startswith(ELF_MAGIC):
+        return _from_bytes(content, str(path))
+    match kind:
+        case "assembly":
+            from ebpfasm.asm import assemble
+
+            return assemble(decode_text(content, str(path)), str(path))
+        case "python":
+            return _from_python(path, decode_text(content, str(path)))
+        case "raw":
+            return _from_bytes(content, path.stem)
+        case "elf":
+            raise _failure("elf-format", f"{path} is not an ELF file")
+        case _:
+            hint = "end its name in .s (assembly), .py (builder), .o (ELF) or .bin (bytes)"
+            raise _failure("file-kind", f"{path}: cannot tell what kind of file this is", hint)
+
+
+def read_bytes(path: Path) -> bytes:
+    """A file's content; EbpfError in one sentence where it cannot be read."""
+    try:
+        return path.read_bytes()
+    except OSError as problem:
+        raise _failure(
+            "file-missing", f"{path}: {(problem.strerror or str(problem)).lower()}"
+        ) from None
+
+
+def decode_text(content: bytes, name: str) -> str:
+    """A file's bytes as UTF-8; EbpfError at line and column of the first byte that is not."""
+    try:
+        return content.decode("utf-8")
+    except UnicodeDecodeError as problem:
+        # Show the readable part; replaced bytes stay one character each, so columns hold.
+        before = content[: problem.start].decode("utf-8")
+        shown = Source(name, before + content[problem.start :].decode("ascii", "replace"))
+        span = Span(shown, len(before), len(before) + 1)
+        message = f"byte {content[problem.start]:#04x} is not UTF-8 text"
+        raise EbpfError(
+            error("file-encoding", message, span, hint="save the file as UTF-8")
+        ) from None
+
+
+def _from_bytes(content: bytes, name: str) -> CollectionSpec:
+    if content.startswith(ELF_MAGIC):
+        raise unsupported("reading ELF objects", hint="this version reads .s, .py and .bin files")
+    program = lift(decode(content), name=name if name.isidentifier() else "main")
+    return collect([program], program.functions)
+
+
+def _from_python(path: Path, text: str) -> CollectionSpec:
+    """Run a builder's module and take the one CollectionSpec that it leaves behind."""
+    import runpy
+
+    try:
+        compile(text, str(path), "exec")
+    except SyntaxError as problem:
+        source = Source(str(path), text)
+        start = sum(len(line) + 1 for line in text.split("\n")[: (problem.lineno or 1) - 1])
+        span = Span(source, start + (problem.offset or 1) - 1, start + (problem.offset or 1))
+        raise EbpfError(error("file-kind", f"not Python: {problem.msg}", span)) from None
+    module = runpy.run_path(str(path))
+    found = [value for value in module.values() if isinstance(value, CollectionSpec)]
+    if not found:
+        hint = "leave one in a variable: spec = builder.build()"
+        raise _failure("file-kind", f"{path} leaves no CollectionSpec behind", hint)
+    if any(other is not found[0] for other in found):
+        raise _failure(
+            "file-kind", f"{path} leaves {len(found)} CollectionSpecs behind, where one is needed"
+        )
+    return found[0]
+
+
+def _failure(code: str, message: str, hint: str | None = None) -> EbpfError:
+    return EbpfError(error(code, message, hint=hint))

@@ -1,0 +1,1 @@
+"""Examples, one folder each: the program, a runner and a README."""

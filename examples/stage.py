@@ -1,0 +1,119 @@
+"""The stage that examples play on: an interface of yours, or a scratch veth pair with traffic.
+
+A scratch pair lives in network namespaces without a name and is gone when the example ends,
+however it ends.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+from ebpfasm.errors import EbpfError
+from ebpfasm.runtime.veth import VethPair
+
+# Ethernet, IPv4 10.0.0.2 -> 10.0.0.1, UDP 4000 -> 4001, 10 bytes: 52 bytes in all.
+UDP_FRAME = bytes.fromhex(
+    "020000000001 020000000002 0800"
+    "45000026 00010000 4011 0000 0a000002 0a000001"
+    "0fa0 0fa1 0012 0000 65627066 61736d21 0a0a"
+)
+
+
+def parser(description: str) -> argparse.ArgumentParser:
+    """The options that every example has."""
+    made = argparse.ArgumentParser(description=description)
+    made.add_argument("--iface", metavar="NAME", help="attach here instead of to a scratch pair")
+    made.add_argument("--duration", metavar="SECONDS", type=float, help="then stop")
+    made.add_argument("--json", action="store_true", help="print JSON, a line each second")
+    return made
+
+
+@dataclass
+class Stage:
+    """Where to attach, when to stop, and how many frames were sent so far (None: not by us)."""
+
+    interface: str
+    stop: threading.Event
+    duration: float | None
+    pair: VethPair | None = None
+    sent: int | None = None
+    _traffic: threading.Thread | None = field(default=None, init=False)
+
+    def play(self, frame: bytes = UDP_FRAME) -> None:
+        """Send about a thousand frames a second from the far end, where there is one."""
+        if self.pair is None:
+            return
+        pair, self.sent = self.pair, 0
+
+        def send() -> None:
+            while not self.stop.wait(0.01):
+                self.sent = (self.sent or 0) + pair.send([frame] * 10)
+
+        self._traffic = threading.Thread(target=send, name="traffic")
+        self._traffic.start()
+
+    def seconds(self) -> Iterator[float]:
+        """Once a second, until the duration is over or someone asks to stop; seconds so far."""
+        begin = time.monotonic()
+        end = None if self.duration is None else begin + self.duration
+        while not self.stop.is_set():
+            left = 1.0 if end is None else min(1.0, end - time.monotonic())
+            if left <= 0:
+                return
+            self.stop.wait(left)
+            yield time.monotonic() - begin
+
+    def finish(self, counted: Callable[[], int]) -> None:
+        """End the traffic, and wait for what is still on the wire to be counted."""
+        self.stop.set()
+        if self._traffic is not None:
+            self._traffic.join()
+        deadline = time.monotonic() + 5
+        while self.sent is not None and counted() < self.sent and time.monotonic() < deadline:
+            time.sleep(0.01)
+
+
+@contextmanager
+def stage(options: argparse.Namespace) -> Iterator[Stage]:
+    """Set the stage that the options ask for. Ctrl-C and SIGTERM end `seconds`, in good order."""
+    stop = threading.Event()
+    before = {each: signal.signal(each, lambda *_: stop.set()) for each in _SIGNALS}
+    try:
+        if options.iface is not None:
+            yield Stage(options.iface, stop, options.duration)
+            return
+        with VethPair() as pair, pair.near.entered():
+            here = Stage(pair.near_name, stop, options.duration, pair)
+            try:
+                yield here
+            finally:
+                here.finish(lambda: sys.maxsize)
+    finally:
+        stop.set()
+        for each, handler in before.items():
+            signal.signal(each, handler)
+
+
+_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
+
+def say(options: argparse.Namespace, plain: str, **values: object) -> None:
+    """Print a line for people, or the values as a line of JSON."""
+    print(json.dumps(values) if options.json else plain, flush=True)
+
+
+def guarded(main: Callable[[], None]) -> None:
+    """Run an example: a mistake or a missing right is a few plain lines, never a traceback."""
+    try:
+        main()
+    except EbpfError as problem:
+        print(problem, file=sys.stderr)
+        sys.exit(1)

@@ -1,0 +1,1 @@
+"""A BPF_PROG_TEST_RUN of a program from text."""

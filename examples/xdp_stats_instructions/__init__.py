@@ -1,0 +1,1 @@
+"""The packet counter, from builder calls."""

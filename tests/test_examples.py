@@ -1,0 +1,91 @@
+"""Every example runs against real traffic and shows the right numbers."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from typing import Any
+
+import pytest
+
+import ebpfasm
+from ebpfasm.runtime.veth import VethPair
+from examples.xdp_stats_instructions.program import spec as built
+from tests.support import ROOT
+
+ASSEMBLY = ROOT / "examples" / "xdp_stats_assembly" / "xdp_stats.s"
+COUNTERS = ("xdp_stats_assembly", "xdp_stats_instructions")
+
+
+def example(name: str, *words: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", f"examples.{name}.run", *words]
+    return subprocess.run(command, capture_output=True, text=True, cwd=ROOT, check=False)
+
+
+def lines(done: subprocess.CompletedProcess[str]) -> list[dict[str, Any]]:
+    assert (done.returncode, done.stderr) == (0, "")
+    return [json.loads(line) for line in done.stdout.splitlines()]
+
+
+def test_text_and_builder_give_identical_bytes() -> None:
+    assembled = ebpfasm.open(ASSEMBLY)
+    assert built == assembled
+    code = ebpfasm.encode(built.programs["xdp_stats"])
+    assert code == ebpfasm.encode(assembled.programs["xdp_stats"])
+    assert len(code) == 14 * 8
+
+
+@pytest.mark.kernel
+@pytest.mark.parametrize("name", COUNTERS)
+def test_the_counter_counts_every_frame_that_is_sent(name: str) -> None:
+    first, *_, last = lines(example(name, "--json", "--duration", "0.5"))
+    assert first["attached"] == "veth0"
+    assert last["sent"] > 0
+    assert last["counted"] == {
+        "XDP_ABORTED": 0,
+        "XDP_DROP": 0,
+        "XDP_PASS": last["sent"],
+        "XDP_TX": 0,
+        "XDP_REDIRECT": 0,
+    }
+
+
+@pytest.mark.kernel
+@pytest.mark.parametrize("name", COUNTERS)
+def test_the_counter_runs_on_an_interface_of_one_s_own(name: str, veth: VethPair) -> None:
+    command = [sys.executable, "-m", f"examples.{name}.run", "--json", "--iface", veth.near_name]
+    with (
+        veth.near.entered(),
+        subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=ROOT) as process,
+    ):
+        assert process.stdout is not None
+        assert json.loads(process.stdout.readline())["attached"] == veth.near_name
+        veth.send([bytes(60)] * 100)
+        while json.loads(process.stdout.readline())["packets"]["XDP_PASS"] != 100:
+            assert process.poll() is None
+        process.terminate()
+        last = json.loads(process.stdout.read().splitlines()[-1])
+        assert (last["counted"]["XDP_PASS"], last["sent"]) == (100, None)
+        assert process.wait() == 0
+
+
+@pytest.mark.kernel
+def test_the_tested_program_drops_ipv6_and_passes_the_rest() -> None:
+    answers = lines(example("test_xdp_program", "--json"))
+    assert [(each["frame"], each["retval"]) for each in answers] == [("IPv6", 1), ("IPv4", 2)]
+    assert all(each["ns"] > 0 for each in answers)
+
+
+def test_without_the_rights_an_example_says_which_is_missing() -> None:
+    command = [sys.executable, "-m", "examples.xdp_stats_assembly.run", "--duration", "1"]
+    # Root without capabilities: files can be read wherever the checkout lies.
+    setpriv = ["setpriv", "--bounding-set=-all", "--inh-caps=-all"]
+    done = subprocess.run(
+        [*setpriv, *command], capture_output=True, text=True, cwd=ROOT, check=False
+    )
+    assert done.returncode == 1
+    assert done.stderr.startswith("error[permission]: ")
+    assert "CAP_" in done.stderr
+    assert "sudo" in done.stderr
+    assert "Traceback" not in done.stderr
