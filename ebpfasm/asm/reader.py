@@ -3,6 +3,8 @@ say which instruction it is, and ranges, registers and widths are checked here."
 
 from __future__ import annotations
 
+import os
+import zlib
 from functools import cache
 from pathlib import Path
 from typing import Any, cast
@@ -35,9 +37,36 @@ _MOVSX = {(spec.width, spec.fixed_fields["off"]): spec for spec in TABLE if spec
 
 @cache
 def grammar() -> Lark:
-    """The parser of one statement."""
+    """The parser of one statement.
+
+    Its tables take longer to make than most files take to read, so they are kept between runs.
+    """
     text = (Path(__file__).parent.parent / "grammar.lark").read_text(encoding="utf-8")
-    return Lark(text, parser="lalr", maybe_placeholders=True, propagate_positions=True)
+    return Lark(
+        text,
+        parser="lalr",
+        maybe_placeholders=True,
+        propagate_positions=True,
+        cache=_tables(text),
+    )
+
+
+def _tables(grammar_text: str) -> str | bool:
+    """The file that keeps the parser's tables; False where there is no place for one.
+
+    Lark checks what it finds there against grammar, options and versions. The file is a pickle,
+    so it lies where only the user can write.
+    """
+    home = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
+    folder = Path(home) / "ebpfasm"
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if folder.stat().st_uid != os.geteuid() or folder.stat().st_mode & 0o022:
+            return False
+    except (OSError, AttributeError):
+        return False
+    # A name of its own for each grammar: two versions installed side by side do not take turns.
+    return str(folder / f"grammar-{zlib.crc32(grammar_text.encode()):08x}")
 
 
 class StatementReader(OperandReader):
