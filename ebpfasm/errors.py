@@ -43,7 +43,6 @@ CODES: dict[str, str] = {
     "asm-symbol": "A name is no helper, function, map, field or constant.",
     "asm-directive": "A directive is unknown, unfinished, or has arguments it cannot take.",
     "asm-map": "A .map directive lacks something or contradicts itself.",
-    "asm-section": "Instructions stand where no function can be.",
     "asm-cpu": "An instruction is newer than the -mcpu that was asked for.",
     "asm-duplicate": "A program, function or map is defined twice.",
     # Python to IR

@@ -26,7 +26,8 @@ FLOORS = (
     {"emit"},
     {"runtime"},
     {"testing"},
-    {"cli", "__main__"},
+    {"cli"},
+    {"__main__"},
 )
 FLOOR = {room: number for number, rooms in enumerate(FLOORS) for room in rooms}
 
