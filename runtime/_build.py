@@ -17,7 +17,7 @@ HERE = Path(__file__).resolve().parent / "native"
 ffi = FFI()
 ffi.cdef((HERE / "native.h").read_text(encoding="utf-8"))
 ffi.set_source(
-    "ebpfasm.runtime._native",
+    "ebpfasm._native",
     '#include <stddef.h>\n#include <stdint.h>\n#include "native.h"\n',
     sources=[str(NATIVE / path.name) for path in sorted(HERE.glob("*.c"))],
     depends=[str(NATIVE / path.name) for path in sorted(HERE.glob("*.h"))],

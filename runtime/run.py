@@ -1,0 +1,131 @@
+"""Running a program once, without attaching it: in the kernel or in the virtual machine."""
+
+from __future__ import annotations
+
+import errno
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any, Literal
+
+from ebpfasm.analysis.vm import RunResult, VirtualMachine, World
+from ebpfasm.analysis.vm.context import layout, pack
+from ebpfasm.analysis.vm.machine import BUDGET
+from ebpfasm.analysis.vm.result import changes
+from ebpfasm.errors import LoadError, NotSupported, error
+from ebpfasm.ir.specs import CollectionSpec, ProgramSpec
+
+if TYPE_CHECKING:
+    from ebpfasm.runtime.collection import Collection
+
+__all__ = ["NO_KERNEL", "Contents", "Engine", "RunResult", "run", "snapshot", "virtual_machine"]
+
+# "vm" is the virtual machine, in C where the native core is built; "reference" always in Python
+Engine = Literal["auto", "kernel", "vm", "reference"]
+Context = bytes | Mapping[str, int]
+Contents = Mapping[str, Mapping[Any, Any]]
+
+# Answers of bpf(2) that say that this process may not use it at all.
+NO_KERNEL = frozenset({errno.EPERM, errno.ENOSYS})
+
+
+def run(
+    program: ProgramSpec,
+    data: bytes = b"",
+    *,
+    ctx: Context | None = None,
+    maps: Contents | None = None,
+    repeat: int = 1,
+    engine: Engine = "auto",
+    trace: bool = False,
+    **options: Any,
+) -> RunResult:
+    """Run a program on `data` and `ctx`; `maps` gives first contents of the maps that it names.
+
+    "auto" is the kernel where it may be used and can run programs of this type, and otherwise
+    the virtual machine; a trace, or an option of the machine, asks for the machine. Raises
+    LoadError and what else loading raises, VmError where the virtual machine stops the program.
+    """
+    if engine == "kernel" or (engine == "auto" and not trace and not options):
+        try:
+            return _run_in_kernel(program, data, ctx, maps or {}, repeat)
+        except LoadError as refusal:
+            if engine == "kernel" or refusal.errno not in NO_KERNEL:
+                raise
+        except (NotSupported, ImportError):
+            if engine == "kernel":
+                raise
+    native = engine != "reference"
+    machine = virtual_machine(program, maps=maps, native=native, **options)
+    return machine.run(data, ctx, repeat=repeat, trace=trace)
+
+
+def virtual_machine(
+    program: ProgramSpec,
+    *,
+    maps: Contents | None = None,
+    native: bool = True,
+    world: World | None = None,
+    budget: int = BUDGET,
+    functions: Mapping[str | int, Callable[..., int]] | None = None,
+    **options: Any,
+) -> VirtualMachine:
+    """Make a machine for a program: with the native engine where it is built, and wanted.
+
+    `functions` are Python functions in place of helpers; `cpus`, `seed` and `now` make the world
+    another one (ebpfasm.analysis.vm.World). Raises LinkError and VmError.
+    """
+    from ebpfasm.analysis.vm import Interpreter
+    from ebpfasm.native import native_core
+    from ebpfasm.runtime.vm import NativeEngine
+
+    if functions is not None:
+        options["functions"] = functions
+    engine = NativeEngine if native and native_core() is not None else Interpreter
+    return VirtualMachine(program, maps=maps, world=world, budget=budget, engine=engine, **options)
+
+
+def _run_in_kernel(
+    program: ProgramSpec, data: bytes, ctx: Context | None, maps: Contents, repeat: int
+) -> RunResult:
+    from ebpfasm.runtime.loader import load
+
+    spec = CollectionSpec({program.name: program}, {each.name: each for each in program.maps})
+    with load(spec) as collection:
+        for name, contents in maps.items():
+            if name not in collection.maps:
+                message = f"program {program.name!r} has no map {name!r}"
+                raise LoadError(error("map-operation", message, program.span))
+            collection.maps[name].update(contents)
+        before = snapshot(collection)
+        raw = _context(program, data, ctx)
+        outcome = collection.programs[program.name].test_run(data, repeat=repeat, ctx=raw)
+        after = snapshot(collection)
+    return RunResult(
+        retval=outcome.retval,
+        data_out=outcome.data_out,
+        duration_ns=outcome.duration_ns,
+        engine="kernel",
+        maps=after,
+        ctx_out=outcome.ctx_out,
+        changes=changes(before, after),
+    )
+
+
+def _context(program: ProgramSpec, data: bytes, ctx: Context | None) -> bytes | None:
+    """The context as the kernel takes it: it wants the frame's length in xdp_md itself."""
+    if not isinstance(ctx, Mapping):
+        return ctx
+    shape = layout(program.type)
+    if shape.struct == "xdp_md" and not {"data", "data_end"} & ctx.keys():
+        ctx = {**ctx, "data_end": len(data)}
+    return bytes(pack(shape, ctx))
+
+
+def snapshot(collection: Collection) -> dict[str, dict[Any, Any]]:
+    """Copies of the maps; rings and queues, which cannot be walked, show nothing."""
+    found: dict[str, dict[Any, Any]] = {}
+    for name, each in collection.maps.items():
+        try:
+            found[name] = each.snapshot()
+        except LoadError:
+            found[name] = {}
+    return found
