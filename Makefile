@@ -40,7 +40,7 @@ wheel: .venv/installed-dev ## build sdist and wheel into dist/
 
 clean: ## remove everything that these targets made
 	rm -rf .venv build dist *.egg-info .hypothesis .mypy_cache .pytest_cache .ruff_cache
-	rm -f runtime/_native*.so
+	rm -f ebpfasm/_native*.so
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 .venv/bin/python:

@@ -17,6 +17,32 @@ class _Native:
         more: _CDataBase,
         /,
     ) -> int: ...
+    def ebpfasm_vm_run(self, vm: _CDataBase, /) -> int: ...
+    def ebpfasm_vm_enter(self, vm: _CDataBase, start: int, site: int, /) -> int: ...
+    def ebpfasm_vm_batch(
+        self,
+        vm: _CDataBase,
+        data: _CDataBase,
+        offsets: _CDataBase,
+        lengths: _CDataBase,
+        count: int,
+        next: _CDataBase,
+        retvals: _CDataBase,
+        /,
+    ) -> int: ...
+    def ebpfasm_vm_op(self, number: int, /) -> _CDataBase: ...
+    def ebpfasm_vm_find(self, index: _CDataBase, key: _CDataBase | bytes, /) -> int: ...
+    def ebpfasm_vm_insert(self, index: _CDataBase, key: _CDataBase | bytes, /) -> int: ...
+    def ebpfasm_vm_remove(self, index: _CDataBase, key: _CDataBase | bytes, /) -> int: ...
+    def ebpfasm_pcap_index(
+        self,
+        file: _CDataBase | bytes,
+        size: int,
+        offsets: _CDataBase,
+        lengths: _CDataBase,
+        capacity: int,
+        /,
+    ) -> int: ...
 
 ffi: FFI
 lib: _Native

@@ -16,9 +16,9 @@ if TYPE_CHECKING:
 from tests.support import required
 
 if not required("native"):
-    pytest.importorskip("ebpfasm.runtime._native", reason="no C compiler built the native core")
+    pytest.importorskip("ebpfasm._native", reason="no C compiler built the native core")
 
-from ebpfasm.runtime._native import ffi, lib
+from ebpfasm._native import ffi, lib
 
 pytestmark = pytest.mark.kernel
 

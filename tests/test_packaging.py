@@ -86,7 +86,7 @@ def test_the_wheel_holds_every_module_and_nothing_else(distribution: Distributio
         path for path in (ROOT / "runtime").rglob("*") if path.suffix in {".py", ".pyi", ".c", ".h"}
     ]
     modules |= {f"ebpfasm/{path.relative_to(ROOT).as_posix()}" for path in runtime}
-    others = {"ebpfasm/py.typed", "ebpfasm/grammar.lark", "ebpfasm/runtime/_native.abi3.so"}
+    others = {"ebpfasm/py.typed", "ebpfasm/grammar.lark", "ebpfasm/_native.abi3.so"}
     assert names == modules | others
 
 
@@ -103,7 +103,7 @@ def test_the_installed_wheel_works_far_from_the_checkout(
     pip = (sys.executable, "-m", "pip", "--disable-pip-version-check", "install", "--no-deps")
     run(*pip, "--target", site, distribution.wheel, cwd=tmp_path)
     code = (
-        "import ebpfasm, ebpfasm.runtime, ebpfasm.runtime._native as native\n"
+        "import ebpfasm, ebpfasm.runtime, ebpfasm._native as native\n"
         "print(ebpfasm.__file__, ebpfasm.runtime.__file__, native.__file__, sep='\\n')\n"
         "print(native.lib.ebpfasm_bpf(-1, native.ffi.NULL, 0) < 0)\n"
     )
@@ -112,6 +112,6 @@ def test_the_installed_wheel_works_far_from_the_checkout(
     assert printed == [
         str(package / "__init__.py"),
         str(package / "runtime" / "__init__.py"),
-        str(package / "runtime" / "_native.abi3.so"),
+        str(package / "_native.abi3.so"),
         "True",
     ]

@@ -18,7 +18,8 @@ if TYPE_CHECKING:
 
 # Rooms on one line do not import each other; each looks only at lines above its own here.
 FLOORS = (
-    {"errors"},
+    {"_native"},
+    {"errors", "native"},
     {"isa", "btf"},
     {"ir"},
     {"asm", "dsl", "elf"},
