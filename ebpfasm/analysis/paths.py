@@ -22,7 +22,7 @@ Node = tuple[int, bool]  # a block, and whether the register in question is read
 
 Way = tuple[tuple[int, ...], State]  # the blocks so far, and the state at the last one's start
 
-ALLOWANCE = 20_000  # instructions for one search
+ALLOWANCE = 8_000  # instructions for one search
 
 
 @dataclass(frozen=True, slots=True)

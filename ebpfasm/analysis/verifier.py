@@ -34,9 +34,12 @@ Not checked yet
 - ranges of return values; references, locks, RCU sections, iterators, dynptrs, callbacks;
 - functions that only dead or unexplored code calls; global functions by their BTF.
 
-Where the answer needs one of these, the program is accepted: never is a program refused that
-the kernel takes. A failed state requirement is an error only with a path to show whose branches
-do not contradict each other (paths.py), for the kernel never looks at code that cannot run.
+Where the answer needs one of these, the program is accepted. A failed state requirement is an
+error only with a path to show whose branches do not contradict each other (paths.py), for the
+kernel never looks at code that cannot run. Contradictions are found between constants, copies,
+spilled registers and comparisons with numbers. What arithmetic on unknown numbers does to their
+range is not followed yet: code that only such a range makes dead is looked at here, and not by
+the kernel.
 """
 
 from __future__ import annotations

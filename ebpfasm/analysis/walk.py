@@ -25,7 +25,7 @@ class Meter:
     """Instructions that the analysis ran, and how many more it may run in search of paths."""
 
     processed: int = 0
-    search: int = 200_000
+    search: int = 80_000
 
 
 @dataclass(frozen=True)

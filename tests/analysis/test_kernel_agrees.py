@@ -17,7 +17,7 @@ from tests.analysis.judge import judge
 REGISTERS = (0, 0, 1, 2, 2, 3, 6, 7)
 NUMBERS = (0, 1, 2, 3, 5, 31, 255, -1, -8)
 STACK = (-8, -8, -16, -24, -512)
-HELPERS = (5, 7, 8, 8, 8, 35)  # bpf_get_current_task, the last one, is not for XDP
+HELPERS = (5, 7, 7, 7, 7, 35)  # bpf_get_current_task, the last one, is not for XDP
 CONDITIONS = tuple(
     f"{op}{width}" for op in ("jeq", "jne", "jgt", "jle", "jslt", "jset") for width in (64, 32)
 )
