@@ -1,7 +1,8 @@
-"""The forms an instruction can have: its operands, how each is used, and one line of syntax.
+"""The forms an instruction can have: its operands, how each is used, and how they are written.
 
 A form says which fields of the encoding carry operands, whether each is read, written or
-both, and how the LLVM dialect writes it. The encoder, printer, builder and verifier read it.
+both, and how the LLVM and the mnemonic dialect write it. The encoder, readers, printers,
+builder and verifier read it.
 """
 
 from __future__ import annotations
@@ -66,52 +67,56 @@ _SKB = "r6:r r0:w r1:x r2:x r3:x r4:x r5:x"
 
 
 class Form(Enum):
-    """A shape shared by rows of the table: (operands, LLVM syntax).
+    """A shape shared by rows of the table: (operands, LLVM syntax, mnemonic syntax).
 
     In the syntax {dst} and {src} are registers, {sym} the operator, {ty} a memory type such
-    as u32, {mem} a signed offset such as "+ 0x8", {imm} a number, {to} a jump target.
+    as u32, {mem} a signed offset such as "+ 0x8", {imm} a number, {to} a jump target. The
+    mnemonic syntax is what stands behind the mnemonic (`ebpfasm.isa.mnemonics`).
     """
 
     # fmt: off
-    ALU_IMM      = ("dst:rw imm",            "{dst} {sym} {imm}")
-    ALU_REG      = ("dst:rw src:r",          "{dst} {sym} {src}")
-    MOV_IMM      = ("dst:w imm",             "{dst} = {imm}")
-    MOV_REG      = ("dst:w src:r",           "{dst} = {src}")
-    NEG          = ("dst:rw",                "{dst} = -{dst}")
-    MOVSX        = ("dst:w src:r",           "{dst} = ({ty}){src}")
-    CAST         = ("dst:w src:r imm",       "{dst} = addr_space_cast({src}, {as_dst}, {as_src})")
-    SWAP         = ("dst:rw",                "{dst} = {op}{width} {dst}")
-    JUMP         = (">off",                  "goto {to}")
-    JUMP_LONG    = (">imm",                  "gotol {to}")
-    JUMP_REG     = ("dst:r",                 "gotox {dst}")
-    JCOND_IMM    = ("dst:r imm >off",        "if {dst} {sym} {imm} goto {to}")
-    JCOND_REG    = ("dst:r src:r >off",      "if {dst} {sym} {src} goto {to}")
-    MAY_GOTO     = (">off",                  "may_goto {to}")
-    CALL_HELPER  = ("imm " + _CALL,          "call {imm}")
-    CALL_LOCAL   = (">imm " + _CALL,         "call {to}")
-    CALL_KFUNC   = ("imm off " + _CALL,      "call btf_id({imm}, {off})")
-    CALL_REG     = ("dst:r " + _CALL,        "callx {dst}")
-    EXIT         = ("r0:r",                  "exit")
-    LOAD_IMM64   = ("dst:w imm64",           "{dst} = {imm} ll")
-    LOAD_PSEUDO  = ("dst:w imm64",           "ld_pseudo {dst}, {pseudo}, {imm}")
-    LOAD         = ("dst:w @src:r off",      "{dst} = *({ty} *)({base} {mem})")
-    STORE_REG    = ("@dst:r src:r off",      "*({ty} *)({base} {mem}) = {src}")
-    STORE_IMM    = ("@dst:r off imm",        "*({ty} *)({base} {mem}) = {imm}")
-    ATOMIC       = ("@dst:r src:r off",      "lock *({ty} *)({base} {mem}) {sym} {src}")
-    FETCH        = ("@dst:r src:rw off",     "{src} = atomic_fetch_{op}(({ty} *)({base} {mem}), {src})")
-    XCHG         = ("@dst:r src:rw off",     "{src} = xchg_64({base} {mem}, {src})")
-    XCHG32       = ("@dst:r src:rw off",     "{src} = xchg32_32({base} {mem}, {src})")
-    CMPXCHG      = ("@dst:r src:r off r0:rw", "r0 = cmpxchg_64({base} {mem}, r0, {src})")
-    CMPXCHG32    = ("@dst:r src:r off r0:rw", "w0 = cmpxchg32_32({base} {mem}, w0, {src})")
-    LOAD_ACQUIRE = ("dst:w @src:r off",      "{dst} = load_acquire(({ty} *)({base} {mem}))")
-    STORE_RELEASE = ("@dst:r src:r off",     "store_release(({ty} *)({base} {mem}), {src})")
-    LOAD_ABS     = ("imm " + _SKB,           "r0 = *({ty} *)skb[{imm}]")
-    LOAD_IND     = ("@src:r imm " + _SKB,    "r0 = *({ty} *)skb[{index}]")
+    ALU_IMM      = ("dst:rw imm",            "{dst} {sym} {imm}",                                           "{dst}, {imm}")
+    ALU_REG      = ("dst:rw src:r",          "{dst} {sym} {src}",                                           "{dst}, {src}")
+    MOV_IMM      = ("dst:w imm",             "{dst} = {imm}",                                               "{dst}, {imm}")
+    MOV_REG      = ("dst:w src:r",           "{dst} = {src}",                                               "{dst}, {src}")
+    NEG          = ("dst:rw",                "{dst} = -{dst}",                                              "{dst}")
+    MOVSX        = ("dst:w src:r",           "{dst} = ({ty}){src}",                                         "{dst}, {src}")
+    CAST         = ("dst:w src:r imm",       "{dst} = addr_space_cast({src}, {as_dst}, {as_src})",          "{dst}, {src}, {as_dst}, {as_src}")
+    SWAP         = ("dst:rw",                "{dst} = {op}{width} {dst}",                                   "{dst}")
+    JUMP         = (">off",                  "goto {to}",                                                   "{to}")
+    JUMP_LONG    = (">imm",                  "gotol {to}",                                                  "{to}")
+    JUMP_REG     = ("dst:r",                 "gotox {dst}",                                                 "{dst}")
+    JCOND_IMM    = ("dst:r imm >off",        "if {dst} {sym} {imm} goto {to}",                              "{dst}, {imm}, {to}")
+    JCOND_REG    = ("dst:r src:r >off",      "if {dst} {sym} {src} goto {to}",                              "{dst}, {src}, {to}")
+    MAY_GOTO     = (">off",                  "may_goto {to}",                                               "{to}")
+    CALL_HELPER  = ("imm " + _CALL,          "call {imm}",                                                  "{imm}")
+    CALL_LOCAL   = (">imm " + _CALL,         "call {to}",                                                   "{to}")
+    CALL_KFUNC   = ("imm off " + _CALL,      "call btf_id({imm}, {off})",                                   "{imm}, {off}")
+    CALL_REG     = ("dst:r " + _CALL,        "callx {dst}",                                                 "{dst}")
+    EXIT         = ("r0:r",                  "exit",                                                        "")
+    LOAD_IMM64   = ("dst:w imm64",           "{dst} = {imm} ll",                                            "{dst}, {imm}")
+    LOAD_PSEUDO  = ("dst:w imm64",           "ld_pseudo {dst}, {pseudo}, {imm}",                            "{dst}, {imm}")
+    LOAD         = ("dst:w @src:r off",      "{dst} = *({ty} *)({base} {mem})",                             "{dst}, [{base}{mem}]")
+    STORE_REG    = ("@dst:r src:r off",      "*({ty} *)({base} {mem}) = {src}",                             "[{base}{mem}], {src}")
+    STORE_IMM    = ("@dst:r off imm",        "*({ty} *)({base} {mem}) = {imm}",                             "[{base}{mem}], {imm}")
+    ATOMIC       = ("@dst:r src:r off",      "lock *({ty} *)({base} {mem}) {sym} {src}",                    "[{base}{mem}], {src}")
+    FETCH        = ("@dst:r src:rw off",     "{src} = atomic_fetch_{op}(({ty} *)({base} {mem}), {src})",    "[{base}{mem}], {src}")
+    XCHG         = ("@dst:r src:rw off",     "{src} = xchg_64({base} {mem}, {src})",                        "[{base}{mem}], {src}")
+    XCHG32       = ("@dst:r src:rw off",     "{src} = xchg32_32({base} {mem}, {src})",                      "[{base}{mem}], {src}")
+    CMPXCHG      = ("@dst:r src:r off r0:rw", "r0 = cmpxchg_64({base} {mem}, r0, {src})",                   "[{base}{mem}], {src}")
+    CMPXCHG32    = ("@dst:r src:r off r0:rw", "w0 = cmpxchg32_32({base} {mem}, w0, {src})",                 "[{base}{mem}], {src}")
+    LOAD_ACQUIRE = ("dst:w @src:r off",      "{dst} = load_acquire(({ty} *)({base} {mem}))",                "{dst}, [{base}{mem}]")
+    STORE_RELEASE = ("@dst:r src:r off",     "store_release(({ty} *)({base} {mem}), {src})",                "[{base}{mem}], {src}")
+    LOAD_ABS     = ("imm " + _SKB,           "r0 = *({ty} *)skb[{imm}]",                                    "{imm}")
+    LOAD_IND     = ("@src:r imm " + _SKB,    "r0 = *({ty} *)skb[{index}]",                                  "{src}, {imm}")
     # fmt: on
 
-    def __init__(self, operands: str, syntax: str) -> None:
+    def __init__(self, operands: str, syntax: str, mnemonic_syntax: str) -> None:
         self.operands = _operands(operands)
         self.syntax = syntax
+        self.mnemonic_syntax = mnemonic_syntax
+        # The field of the register that an address is made of, empty where there is none.
+        self.base = next((each.field for each in self.operands if each.kind == "base"), "")
 
     def operand(self, field: str) -> Operand | None:
         """The operand that lives in a field, None where the field is reserved or fixed."""
