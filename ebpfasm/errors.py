@@ -11,6 +11,7 @@ Every room reports through these values and no room prints. The exception tree::
       DecodeError             bytes that are not instructions
       EncodeError             values that do not fit their field
       VerifyError             a program that would misbehave
+      VmError                 what the virtual machine stopped, or cannot run
       LoadError               what the kernel refused: .errno and .log
       NotSupported            what this kernel or this build lacks: .feature and .since
 """
@@ -41,6 +42,11 @@ CODES: dict[str, str] = {
     "asm-label-undefined": "A jump names a label that the function does not have.",
     "asm-label-duplicate": "A label is defined twice in one function.",
     "asm-symbol": "A name is no helper, function, map, field or constant.",
+    "asm-constant": "A constant is defined twice, or used before it is defined.",
+    "asm-macro": "A macro is defined or called wrongly, or .if, .rept and their ends do not match.",
+    "asm-include": "A file cannot be included.",
+    "asm-limit": "Macros, repetitions or includes make more text than is allowed.",
+    "asm-error": "An .error directive was reached.",
     "asm-directive": "A directive is unknown, unfinished, or has arguments it cannot take.",
     "asm-map": "A .map directive lacks something or contradicts itself.",
     "asm-cpu": "An instruction is newer than the -mcpu that was asked for.",
@@ -84,6 +90,18 @@ CODES: dict[str, str] = {
     "verify-division": "Division or modulo by the constant zero; the kernel refuses it.",
     "verify-shift": "A shift by a constant that is negative or not below the width.",
     "verify-call-depth": "Subprograms call each other in a circle or too deeply.",
+    # the virtual machine
+    "vm-memory": "An access outside what the program owns, through null or a stale pointer.",
+    "vm-read-only": "A write to memory or a field that can only be read.",
+    "vm-uninit": "A register is read before it holds anything.",
+    "vm-frame-pointer": "r10, the frame pointer, is written.",
+    "vm-jump": "Control leaves the function, or a call goes to no function.",
+    "vm-call-depth": "More than 8 functions are active at once.",
+    "vm-budget": "The program runs longer than the instruction budget.",
+    "vm-helper": "A helper is missing in the virtual machine, or was called wrongly.",
+    "vm-map": "A map cannot be made, does not exist, or cannot do what was asked.",
+    "vm-lock": "A spin lock is taken twice, given back wrongly, or never.",
+    "vm-input": "The packet or context given to a run does not fit the program.",
     # the live side
     "load-rejected": "The kernel's verifier refused the program.",
     "load-failed": "The kernel refused to load the program or map for another reason.",
@@ -101,14 +119,41 @@ CODES: dict[str, str] = {
 
 Severity = Literal["error", "warning"]
 
+_LONGEST_LINE = 240  # characters of a line that are shown
+_MOST_ORIGINS = 6  # macros and includes shown below a diagnostic; a runaway one has many
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Source:
-    """A text and the name to call it by. Two sources are equal only if they are the same one."""
+    """A text and the name to call it by. Two sources are equal only if they are the same one.
+
+    `origin` is the place that led to this text, and `why` says how: "included here". A text made
+    from lines of a file, as a macro's is, has that file's name, and `first_line` is where in it
+    the text begins: places in it are real ones.
+    """
 
     name: str
     text: str = field(repr=False)
+    origin: Location | None = field(default=None, repr=False)
+    why: str = ""
+    first_line: int = 1
     _starts: list[int] = field(default_factory=list, init=False, repr=False)
+
+    @classmethod
+    def decoded(
+        cls, name: str, content: bytes, origin: Location | None = None, why: str = ""
+    ) -> Source:
+        """Read a file's bytes as UTF-8. Raises EbpfError at the first byte that is not."""
+        try:
+            return cls(name, content.decode("utf-8"), origin, why)
+        except UnicodeDecodeError as problem:
+            # Show the readable part; replaced bytes stay one character each, so columns hold.
+            before = content[: problem.start].decode("utf-8")
+            rest = content[problem.start :].decode("ascii", "replace")
+            span = Span(cls(name, before + rest, origin, why), len(before), len(before) + 1)
+            message = f"byte {content[problem.start]:#04x} is not UTF-8 text"
+            hint = "save the file as UTF-8"
+            raise EbpfError(error("file-encoding", message, span, hint=hint)) from None
 
     def _line_starts(self) -> list[int]:
         if not self._starts:
@@ -123,11 +168,12 @@ class Source:
         """Line and column, both from 1, of a character offset."""
         starts = self._line_starts()
         line = bisect_right(starts, offset)
-        return line, offset - starts[line - 1] + 1
+        return line + self.first_line - 1, offset - starts[line - 1] + 1
 
     def line_text(self, line: int) -> str:
-        """The text of a line, from 1, without its line end; empty outside the text."""
+        """The text of a line, counted as `position` does, without its line end; else empty."""
         starts = self._line_starts()
+        line -= self.first_line - 1
         if not 1 <= line <= len(starts):
             return ""
         end = starts[line] if line < len(starts) else len(self.text)
@@ -234,7 +280,7 @@ class Diagnostic:
     def __str__(self) -> str:
         lines = [f"{_place(self.span)}{self.severity}[{self.code}]: {self.message}"]
         lines += _excerpt(self.span)
-        for note in self.notes:
+        for note in (*self.notes, *_origins(self.span)):
             place = _place(note.span) if note.span is not None else ""
             lines.append(f"   note: {place}{note.message}")
             lines += _excerpt(note.span)
@@ -244,16 +290,17 @@ class Diagnostic:
 
     def as_dict(self) -> dict[str, object]:
         """The same as plain values, for --json."""
-        place: dict[str, object] = {}
-        if self.span is not None:
-            place = {"file": self.span.name, "line": self.span.line, "column": self.span.column}
         return {
             "severity": self.severity,
             "code": self.code,
             "message": self.message,
-            **place,
+            **_place_as_dict(self.span),
             "notes": [note.message for note in self.notes],
             "hint": self.hint,
+            "origins": [
+                {"message": note.message, **_place_as_dict(note.span)}
+                for note in _origins(self.span)
+            ],
         }
 
 
@@ -269,6 +316,34 @@ def error(
     return Diagnostic("error", code, message, span, notes, hint)
 
 
+def origins(span: Location | None) -> list[Location]:
+    """The places that led to a place, from the nearest on: calls of macros, includes."""
+    found: list[Location] = []
+    while isinstance(span, Span) and span.source.origin is not None:
+        span = span.source.origin
+        found.append(span)
+    return found
+
+
+def _origins(span: Location | None) -> list[Note]:
+    notes = []
+    for origin in origins(span):
+        assert isinstance(span, Span)
+        notes.append(Note(span.source.why, origin))
+        span = origin
+    if len(notes) <= _MOST_ORIGINS:
+        return notes
+    half = _MOST_ORIGINS // 2
+    left_out = Note(f"and {len(notes) - 2 * half} places more between these")
+    return [*notes[:half], left_out, *notes[-half:]]
+
+
+def _place_as_dict(span: Location | None) -> dict[str, object]:
+    if span is None:
+        return {}
+    return {"file": span.name, "line": span.line, "column": span.column}
+
+
 def _place(span: Location | None) -> str:
     if span is None:
         return ""
@@ -280,11 +355,23 @@ def _excerpt(span: Location | None) -> list[str]:
     """Show the line and underline the place. Tabs are kept, so that the carets stay below."""
     if span is None or not span.line_text.strip():
         return []
-    text = span.line_text
+    text, width = span.line_text, span.width
     column = span.column or len(text) - len(text.lstrip()) + 1
+    if len(text) > _LONGEST_LINE:
+        text, column, width = _clipped(text, column, width)
     number = f"{span.line:>4}"
     blank = "".join("\t" if char == "\t" else " " for char in text[: column - 1])
-    return [f"{number} | {text}", f"{' ' * len(number)} | {blank}{'^' * span.width}"]
+    return [f"{number} | {text}", f"{' ' * len(number)} | {blank}{'^' * width}"]
+
+
+def _clipped(text: str, column: int, width: int) -> tuple[str, int, int]:
+    """The part of a long line around a column."""
+    start = max(0, column - 1 - _LONGEST_LINE // 3)
+    end = start + _LONGEST_LINE
+    before, behind = "..." if start else "", "..." if end < len(text) else ""
+    shown = before + text[start:end] + behind
+    place = column - start + len(before)
+    return shown, place, min(width, len(shown) - place + 1)
 
 
 class EbpfError(Exception):
@@ -328,6 +415,10 @@ class EncodeError(EbpfError):
 
 class VerifyError(EbpfError):
     """A program would misbehave."""
+
+
+class VmError(EbpfError):
+    """The virtual machine stopped a program, or was given what it cannot run."""
 
 
 class LoadError(EbpfError):

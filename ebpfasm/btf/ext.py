@@ -8,7 +8,7 @@ start of an ELF section.
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from ebpfasm.btf.types import ByteOrder
@@ -65,6 +65,71 @@ def pack_line_info(records: Iterable[LineInfo], byteorder: ByteOrder = "little")
         position = each.line << 10 | each.column
         chunks.append(_pack(layout, (each.insn_off, each.file_name_off, each.line_off, position)))
     return b"".join(chunks)
+
+
+MAGIC = 0xEB9F
+VERSION = 1
+
+# magic, version, flags, hdr_len, then offset and length of func_info, line_info and
+# core_relo, which count from the header's end (btf.rst, section 4.2).
+_HEADER = "HBBIIIIIII"
+_HEADER_SIZE = struct.calcsize("=" + _HEADER)
+
+# A table of .BTF.ext: a section's name, as an offset into BTF's strings, and its records.
+FuncTable = Sequence[tuple[int, Sequence[FuncInfo]]]
+LineTable = Sequence[tuple[int, Sequence[LineInfo]]]
+
+
+@dataclass(frozen=True, slots=True)
+class ExtSection:
+    """A .BTF.ext section and, for relocations, where its `insn_off` fields are.
+
+    `places` has for each field its offset and the name of the section that it counts in.
+    """
+
+    data: bytes
+    places: tuple[tuple[int, int], ...]
+
+
+def encode_ext(
+    functions: FuncTable, lines: LineTable, byteorder: ByteOrder = "little"
+) -> ExtSection:
+    """Write a .BTF.ext section; `insn_off` of its records counts bytes in an ELF section.
+
+    Raises BtfError where a number does not fit.
+    """
+    places: list[tuple[int, int]] = []
+    func_info = _table(
+        [(name, pack_func_info(records, byteorder)) for name, records in functions],
+        FUNC_INFO_SIZE, _HEADER_SIZE, places, byteorder,
+    )  # fmt: skip
+    line_info = _table(
+        [(name, pack_line_info(records, byteorder)) for name, records in lines],
+        LINE_INFO_SIZE, _HEADER_SIZE + len(func_info), places, byteorder,
+    )  # fmt: skip
+    end = len(func_info) + len(line_info)
+    header = _layout(_HEADER, byteorder).pack(
+        MAGIC, VERSION, 0, _HEADER_SIZE,
+        0, len(func_info), len(func_info), len(line_info), end, 0,
+    )  # fmt: skip
+    return ExtSection(header + func_info + line_info, tuple(places))
+
+
+def _table(
+    sections: Sequence[tuple[int, bytes]],
+    record: int,
+    begin: int,
+    places: list[tuple[int, int]],
+    byteorder: ByteOrder,
+) -> bytes:
+    chunks = [_layout("I", byteorder).pack(record)]
+    at = begin + 4
+    for name, records in sections:
+        chunks += _layout("II", byteorder).pack(name, len(records) // record), records
+        at += 8
+        places += ((at + offset, name) for offset in range(0, len(records), record))
+        at += len(records)
+    return b"".join(chunks) if sections else b""
 
 
 def unpack_func_info(

@@ -6,13 +6,14 @@ variables and kernel symbols stay names, for they are known only where the progr
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import assert_never
 
 from ebpfasm.errors import Diagnostic, LinkError, error
 from ebpfasm.ir.instruction import Instruction
 from ebpfasm.ir.layout import Layout, distance_field, lay_out
+from ebpfasm.ir.packed import Packed, Stream, too_far
 from ebpfasm.ir.references import (
     CoreRef,
     FunctionRef,
@@ -25,7 +26,6 @@ from ebpfasm.ir.references import (
 )
 from ebpfasm.ir.specs import MapSpec, ProgramSpec
 from ebpfasm.isa.codec import fit
-from ebpfasm.isa.forms import Form
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +42,7 @@ class LinkedProgram:
     """A program whose jumps and calls are numbers. The first function is the program itself."""
 
     program: ProgramSpec
-    instructions: tuple[Instruction, ...]
+    instructions: Sequence[Instruction]
     functions: tuple[LinkedFunction, ...]
 
     @property
@@ -76,6 +76,9 @@ def link(program: ProgramSpec) -> LinkedProgram:
     """
     names = [program.name, *(function.name for function in program.functions)]
     streams = [program.instructions, *(each.instructions for each in program.functions)]
+    packed = [stream for stream in streams if isinstance(stream, Stream)]
+    if len(packed) == len(streams):
+        return _link_packed(program, names, packed)
     layouts = [lay_out(stream) for stream in streams]
     starts, functions = _place(names, layouts)
     maps = {spec.name for spec in program.maps}
@@ -92,6 +95,25 @@ def link(program: ProgramSpec) -> LinkedProgram:
     if wrong:
         raise LinkError(*wrong)
     return LinkedProgram(program, tuple(resolved), tuple(functions))
+
+
+def _link_packed(program: ProgramSpec, names: list[str], streams: list[Stream]) -> LinkedProgram:
+    """Link long programs as code, without looking at what is not a reference."""
+    wrong: list[Diagnostic] = []
+    index = slot = 0
+    functions = []
+    for name, stream in zip(names, streams, strict=True):
+        functions.append(LinkedFunction(name, index, slot))
+        index += len(stream.body)
+        slot += stream.body.slot_count
+    starts = {function.name: function.slot for function in functions}
+    bodies = [
+        stream.linked(start.slot, starts, wrong.append)
+        for stream, start in zip(streams, functions, strict=True)
+    ]
+    if wrong:
+        raise LinkError(*wrong)
+    return LinkedProgram(program, Packed.joined(bodies), tuple(functions))
 
 
 def _place(names: list[str], layouts: list[Layout]) -> tuple[dict[str, int], list[LinkedFunction]]:
@@ -138,7 +160,5 @@ def _at_distance(each: Instruction, distance: int, name: str) -> Instruction | D
     if distance_field(each.spec.form) != "off":
         return replace(each, imm=distance, ref=None)
     if fit("off", distance) is None:
-        hint = "use gotol, which reaches 2147483647 slots" if each.spec.form is Form.JUMP else None
-        message = f"{name!r} is {distance} slots away; this jump reaches -32768 to 32767"
-        return error("link-jump-range", message, each.span, hint=hint)
+        return too_far(each, distance, name)
     return replace(each, off=distance, ref=None)

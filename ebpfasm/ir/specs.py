@@ -5,13 +5,14 @@ Nothing here depends on the machine: the same text gives the same specs everywhe
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
 
 from ebpfasm.errors import Location
 from ebpfasm.ir.instruction import Item, instructions_of
-from ebpfasm.ir.references import FunctionRef, MapRef, VarRef
+from ebpfasm.ir.packed import Stream
+from ebpfasm.ir.references import FunctionRef, MapRef, Reference, VarRef
 
 # Names that the kernel keeps: BPF_OBJ_NAME_LEN is 16 with the final zero byte.
 NAME_BYTES = 15
@@ -22,7 +23,11 @@ class MapSpec:
     """A map to be created. Sizes in bytes; `type` is libbpf's name, or a number for a new kernel's.
 
     `key` and `value` are C type names where they are known ("u32"), empty otherwise.
-    `flags` are the kernel's BPF_F_* creation flags.
+    `flags` are the kernel's BPF_F_* creation flags. `inner` shapes the maps inside a map of maps
+    and need not be created. `pinning` is "by_name" or empty; `numa_node` is where the memory is,
+    anywhere for None; what `map_extra` means is the type's own affair (linux/bpf.h). `contents`
+    is the first element's value from the start, zeros where it is empty; a `frozen` map cannot
+    be written from user space after.
     """
 
     name: str
@@ -34,6 +39,11 @@ class MapSpec:
     key: str = ""
     value: str = ""
     inner: MapSpec | None = None
+    pinning: str = ""
+    numa_node: int | None = None
+    map_extra: int = 0
+    contents: bytes = b""
+    frozen: bool = False
     span: Location | None = field(default=None, compare=False)
 
 
@@ -52,7 +62,7 @@ class Function:
     """A subprogram: a name and its instructions and labels."""
 
     name: str
-    instructions: tuple[Item, ...]
+    instructions: Sequence[Item]
     span: Location | None = field(default=None, compare=False)
 
 
@@ -67,7 +77,7 @@ class ProgramSpec:
     name: str
     section: str
     type: str
-    instructions: tuple[Item, ...]
+    instructions: Sequence[Item]
     attach_type: str = ""
     attach_target: str = ""
     flags: int = 0
@@ -91,11 +101,41 @@ class CollectionSpec:
     license: str = ""
 
 
+# Maps that are sections of variables: libbpf's flags for each kind, BPF_F_MMAPABLE and, where
+# programs only read, BPF_F_RDONLY_PROG.
+DATA_SECTIONS: dict[str, int] = {".data": 1 << 10, ".bss": 1 << 10, ".rodata": 1 << 10 | 1 << 7}
+
+
+def data_section(name: str) -> str | None:
+    """The kind of a section of variables, ".rodata" for ".rodata.names"; None for any other.
+
+    >>> data_section(".rodata.names"), data_section(".text")
+    ('.rodata', None)
+    """
+    kinds = (each for each in DATA_SECTIONS if name == each or name.startswith(f"{each}."))
+    return next(kinds, None)
+
+
+def data_map(
+    name: str, size: int, contents: bytes = b"", *, span: Location | None = None
+) -> MapSpec:
+    """The map that a section of variables becomes: an array of one element, `size` bytes.
+
+    Contents that are nothing but zeros are left out. `name` is one that `data_section` knows.
+    """
+    kind = data_section(name) or name
+    return MapSpec(
+        name, "array", 4, size, 1, DATA_SECTIONS[kind], "u32",
+        contents=contents if any(contents) else b"", frozen=kind == ".rodata", span=span,
+    )  # fmt: skip
+
+
 def collect(
     programs: Iterable[ProgramSpec],
     functions: Iterable[Function] = (),
     maps: Iterable[MapSpec] = (),
     license: str = "",
+    variables: Iterable[VarSpec] = (),
 ) -> CollectionSpec:
     """Join what a reader found into a collection, each program with just what it reaches.
 
@@ -106,7 +146,21 @@ def collect(
     complete = {
         program.name: _with_reachable(program, by_name, map_specs, license) for program in programs
     }
-    return CollectionSpec(MappingProxyType(complete), MappingProxyType(map_specs), license=license)
+    by_variable = {each.name: each for each in variables}
+    return CollectionSpec(
+        MappingProxyType(complete),
+        MappingProxyType(map_specs),
+        MappingProxyType(by_variable),
+        license,
+    )
+
+
+def references_of(items: Iterable[Item]) -> Iterator[Reference]:
+    """The references of a stream, in its order; jumps to labels may be left out."""
+    if isinstance(items, Stream):
+        refs = items.body.refs
+        return iter([refs[index] for index in sorted(refs)])
+    return (each.ref for each in instructions_of(items) if each.ref is not None)
 
 
 def _with_reachable(
@@ -118,8 +172,8 @@ def _with_reachable(
     reached = reachable(program.instructions, functions)
     names: dict[str, None] = {}
     for stream in (program.instructions, *(function.instructions for function in reached)):
-        for each in instructions_of(stream):
-            match each.ref:
+        for ref in references_of(stream):
+            match ref:
                 case MapRef(name=name) | VarRef(map=name):
                     names[name] = None
                 case _:
@@ -146,16 +200,16 @@ def reachable(items: Iterable[Item], functions: Mapping[str, Function]) -> list[
     """
     found: dict[str, Function] = {}
     # A stack of streams rather than recursion: call chains in hostile input may be long.
-    streams = [instructions_of(items)]
+    streams = [references_of(items)]
     while streams:
-        each = next(streams[-1], None)
-        if each is None:
+        ref = next(streams[-1], None)
+        if ref is None:
             streams.pop()
             continue
-        match each.ref:
+        match ref:
             case FunctionRef(name=name) if name not in found and name in functions:
                 found[name] = functions[name]
-                streams.append(instructions_of(functions[name].instructions))
+                streams.append(references_of(functions[name].instructions))
             case _:
                 pass
     return list(found.values())
