@@ -15,10 +15,11 @@ from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
     from ebpfasm import dsl, errors, ir, isa, runtime
     from ebpfasm.analysis import Verdict
+    from ebpfasm.analysis.vm import RunResult, VirtualMachine
     from ebpfasm.errors import (
         AsmError,
         BtfError,
@@ -32,13 +33,13 @@ if TYPE_CHECKING:
         LoadError,
         NotSupported,
         VerifyError,
+        VmError,
     )
     from ebpfasm.ir import CollectionSpec, Function, MapSpec, ProgramSpec
     from ebpfasm.runtime.collection import Collection
     from ebpfasm.runtime.links import Link
     from ebpfasm.runtime.maps import Map
     from ebpfasm.runtime.programs import Program, TestRun
-    from ebpfasm.runtime.run import RunResult
 
 __all__ = [
     "AsmError",
@@ -64,6 +65,8 @@ __all__ = [
     "TestRun",
     "Verdict",
     "VerifyError",
+    "VirtualMachine",
+    "VmError",
     "assemble",
     "disassemble",
     "dsl",
@@ -75,7 +78,9 @@ __all__ = [
     "open",
     "run",
     "runtime",
+    "to_elf",
     "verify",
+    "virtual_machine",
 ]
 
 # Where each class lives (PEP 562); those not named here are in errors.
@@ -85,7 +90,8 @@ _HOME = {
     "Collection": "runtime.collection",
     "Link": "runtime.links",
     "Map": "runtime.maps",
-    "RunResult": "runtime.run",
+    "RunResult": "analysis.vm",
+    "VirtualMachine": "analysis.vm",
     "Verdict": "analysis",
 }
 _ROOMS = ("dsl", "errors", "ir", "isa", "runtime")
@@ -121,15 +127,21 @@ def assemble(
     *,
     dialect: str = "auto",
     name: str = "<string>",
+    include: Iterable[str | os.PathLike[str]] = (),
+    btf: bytes | str | os.PathLike[str] | None = None,
+    byteorder: Literal["little", "big"] | None = None,
 ) -> CollectionSpec:
-    """Assemble text; `name` is what diagnostics call it. Raises AsmError with every mistake."""
-    if dialect not in ("auto", "llvm"):
-        from ebpfasm.errors import unsupported
+    """Assemble text; `name` is what diagnostics call it. Raises AsmError with every mistake.
 
-        raise unsupported(f"the dialect {dialect!r}", hint='use dialect="llvm"')
+    `dialect` is "llvm" (`r0 += 1`), "mnemonic" (`add %r0, 1`), or "auto", which looks at the
+    text's first statements. `.include` looks beside the file `name`, then in the folders of
+    `include`. `btf`, bytes or a file such as /sys/kernel/btf/vmlinux, makes the members of its
+    structs (`task_struct.pid`) and its enumerators numbers; raises BtfError where it is damaged.
+    Sections of variables are laid out in `byteorder`, this machine's where none is given.
+    """
     from ebpfasm.asm import assemble as assemble_text
 
-    return assemble_text(text, name)
+    return assemble_text(text, name, dialect, include=include, btf=btf, byteorder=byteorder)
 
 
 def disassemble(
@@ -140,21 +152,20 @@ def disassemble(
 ) -> str:
     """Write instructions as assembly that assembles to the same ones again.
 
-    Bytes are lifted first: jump targets get labels, callees names. Raises DecodeError.
+    Bytes are lifted first: jump targets get labels, callees names. `dialect` is "llvm" or
+    "mnemonic". Raises DecodeError.
     """
-    if dialect != "llvm":
-        from ebpfasm.errors import unsupported
-
-        raise unsupported(f"the dialect {dialect!r}", hint='use dialect="llvm"')
     from ebpfasm import asm, ir
+    from ebpfasm.asm.dialects import writable
 
+    chosen = writable(dialect)
     match code:
         case ir.CollectionSpec():
-            return asm.print_collection(code)
+            return asm.print_collection(code, chosen)
         case ir.ProgramSpec():
-            return asm.print_program(code)
+            return asm.print_program(code, chosen)
         case _:
-            return asm.print_program(ir.lift(ir.decode(code, byteorder=byteorder)))
+            return asm.print_program(ir.lift(ir.decode(code, byteorder=byteorder)), chosen)
 
 
 def encode(program: ProgramSpec, *, byteorder: Literal["little", "big"] = "little") -> bytes:
@@ -165,6 +176,18 @@ def encode(program: ProgramSpec, *, byteorder: Literal["little", "big"] = "littl
     from ebpfasm import emit
 
     return emit.encode(program, byteorder=byteorder)
+
+
+def to_elf(spec: CollectionSpec, *, byteorder: Literal["little", "big"] = "little") -> bytes:
+    """Write a collection as an ELF object that libbpf, bpftool and iproute2 load.
+
+    Maps are described by BTF, and .BTF.ext points at the source lines. Raises LinkError for names
+    that do not resolve and for kernel symbols, EncodeError for values that do not fit.
+    """
+    from ebpfasm.emit.elf import write_elf
+    from ebpfasm.emit.objects import object_of
+
+    return write_elf(object_of(spec, byteorder=byteorder))
 
 
 def verify(program: ProgramSpec, *, kernel: str | None = None) -> Verdict:
@@ -190,15 +213,40 @@ def run(
     program: ProgramSpec,
     data: bytes = b"",
     *,
-    ctx: bytes | None = None,
+    ctx: bytes | Mapping[str, int] | None = None,
     maps: Mapping[str, Mapping[Any, Any]] | None = None,
     repeat: int = 1,
-    engine: Literal["auto", "kernel", "vm"] = "auto",
+    engine: Literal["auto", "kernel", "vm", "reference"] = "auto",
+    trace: bool = False,
+    **options: Any,
 ) -> RunResult:
     """Run a program once on a packet and say what it returned, and what its maps hold then.
 
-    `engine="kernel"` uses BPF_PROG_TEST_RUN. Raises LoadError where the kernel refuses.
+    `ctx` gives the context's fields by name, or its bytes. `engine="kernel"` uses
+    BPF_PROG_TEST_RUN, "vm" the virtual machine, which needs neither a kernel nor rights,
+    "reference" the same in plain Python; "auto" is the kernel where it may be used. With `trace`
+    the virtual machine writes every step down; `options` are those of `virtual_machine`. Raises
+    LoadError where the kernel refuses, VmError where the virtual machine stops the program.
     """
     from ebpfasm.runtime.run import run as run_program
 
-    return run_program(program, data, ctx=ctx, maps=maps, repeat=repeat, engine=engine)
+    return run_program(
+        program, data, ctx=ctx, maps=maps, repeat=repeat, engine=engine, trace=trace, **options
+    )
+
+
+def virtual_machine(
+    program: ProgramSpec,
+    *,
+    maps: Mapping[str, Mapping[Any, Any]] | None = None,
+    **options: Any,
+) -> VirtualMachine:
+    """Make a virtual machine for a program, to run it on packet after packet.
+
+    `maps` gives first contents. Options: `functions` (Python functions in place of helpers, by
+    name), `now` (ns), `seed`, `cpus`, `budget` (instructions of a run), `world` (of another
+    machine, to share maps). Raises LinkError and VmError.
+    """
+    from ebpfasm.runtime.run import virtual_machine as make
+
+    return make(program, maps=maps, **options)

@@ -7,10 +7,12 @@ import would run it, because that is how the builder is used.
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable
 from pathlib import Path
 
 from ebpfasm.errors import EbpfError, Source, Span, error, unsupported
 from ebpfasm.ir import CollectionSpec, collect, decode, lift
+from ebpfasm.isa.codec import ByteOrder
 
 ELF_MAGIC = b"\x7fELF"
 SUFFIXES = {
@@ -23,11 +25,19 @@ SUFFIXES = {
 }
 
 
-def open_collection(source: str | os.PathLike[str] | bytes) -> CollectionSpec:
+def open_collection(
+    source: str | os.PathLike[str] | bytes,
+    dialect: str = "auto",
+    *,
+    include: Iterable[str | os.PathLike[str]] = (),
+    btf: str | os.PathLike[str] | None = None,
+    byteorder: ByteOrder | None = None,
+) -> CollectionSpec:
     """Read a file, or bytes that are an ELF object or bare instructions.
 
-    Raises the error of the room that reads it, and EbpfError where the file cannot be opened
-    or its kind cannot be told.
+    The dialect, the folders to include from, the BTF and the byte order are for assembly text
+    (asm.assemble). Raises the error of the room that reads it, and EbpfError where the file
+    cannot be opened or its kind cannot be told.
     """
     if isinstance(source, bytes):
         return _from_bytes(source, "<bytes>")
@@ -40,7 +50,10 @@ def open_collection(source: str | os.PathLike[str] | bytes) -> CollectionSpec:
         case "assembly":
             from ebpfasm.asm import assemble
 
-            return assemble(decode_text(content, str(path)), str(path))
+            text = decode_text(content, str(path))
+            return assemble(
+                text, str(path), dialect, include=include, btf=btf, byteorder=byteorder
+            )
         case "python":
             return _from_python(path, decode_text(content, str(path)))
         case "raw":
@@ -64,17 +77,7 @@ def read_bytes(path: Path) -> bytes:
 
 def decode_text(content: bytes, name: str) -> str:
     """A file's bytes as UTF-8; EbpfError at line and column of the first byte that is not."""
-    try:
-        return content.decode("utf-8")
-    except UnicodeDecodeError as problem:
-        # Show the readable part; replaced bytes stay one character each, so columns hold.
-        before = content[: problem.start].decode("utf-8")
-        shown = Source(name, before + content[problem.start :].decode("ascii", "replace"))
-        span = Span(shown, len(before), len(before) + 1)
-        message = f"byte {content[problem.start]:#04x} is not UTF-8 text"
-        raise EbpfError(
-            error("file-encoding", message, span, hint="save the file as UTF-8")
-        ) from None
+    return Source.decoded(name, content).text
 
 
 def _from_bytes(content: bytes, name: str) -> CollectionSpec:

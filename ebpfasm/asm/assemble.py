@@ -8,22 +8,32 @@ file has no such section, what nobody calls in `.text` is a program without a ty
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import os
+import sys
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 from ebpfasm.asm import directives
+from ebpfasm.asm.dialects import reader_of
 from ebpfasm.asm.explain import unknown_word
-from ebpfasm.asm.lines import statements
+from ebpfasm.asm.expressions import names as names_in
+from ebpfasm.asm.maps import map_definition
+from ebpfasm.asm.names import Names
+from ebpfasm.asm.preprocess import in_order, statements
 from ebpfasm.asm.reader import StatementReader
 from ebpfasm.asm.spelling import did_you_mean
 from ebpfasm.asm.statements import (
     Directive,
     LabelDefinition,
     Operation,
+    RawDirective,
     Role,
     Statement,
     Symbol,
+    label_text,
 )
+from ebpfasm.asm.variables import Variables, holds_data
+from ebpfasm.btf.layout import Layouts
 from ebpfasm.errors import AsmError, Diagnostic, Note, Source, Span, error
 from ebpfasm.ir import (
     CollectionSpec,
@@ -37,32 +47,60 @@ from ebpfasm.ir import (
     MapSpec,
     ProgramSpec,
     Reference,
+    VarRef,
     collect,
 )
 from ebpfasm.isa import helpers, sections
+from ebpfasm.isa.codec import ByteOrder
+from ebpfasm.isa.forms import Form
 from ebpfasm.isa.table import BY_NAME, InstructionSpec
+from ebpfasm.native import native_core
 
 TEXT = ".text"
+_NAMES_FUNCTION = (Role.CALLEE, Role.FUNCTION, Role.ADDRESS)
 
 
-def assemble(text: str, name: str = "<string>") -> CollectionSpec:
-    """Read a file's text. Raises AsmError with a diagnostic for every mistake in it."""
+def assemble(
+    text: str,
+    name: str = "<string>",
+    dialect: str = "auto",
+    *,
+    include: Iterable[str | os.PathLike[str]] = (),
+    btf: bytes | str | os.PathLike[str] | None = None,
+    byteorder: ByteOrder | None = None,
+) -> CollectionSpec:
+    """Read a file's text. Raises AsmError with a diagnostic for every mistake in it.
+
+    The dialect is llvm, mnemonic, or auto: what the first statements are written in. `include`
+    are the folders that `.include` looks in after the file's own, and `btf`, raw or in an
+    ELF file's place, has the structs and enumerations whose names are numbers. Numbers in
+    sections of variables are laid out in `byteorder`, this machine's where none is given.
+    """
     wrong: list[Diagnostic] = []
     source = Source(name, text)
-    reader = StatementReader(source, wrong)
+    names = Names(Layouts.of(btf) if btf is not None else None)
+    reader = reader_of(text, dialect)(source, wrong, names)
+    if type(reader) is StatementReader:
+        quick = _quickly(source)
+        if quick is not None:
+            return quick
     found: list[Statement] = []
-    for place, body in statements(source, wrong):
+    for place, body in statements(source, wrong, names, manner=reader.manner, include=include):
         found += reader.read(place, body)
-    file = _File(wrong)
+    file = _File(wrong, exit_label=reader.exit_label, names=names, byteorder=byteorder)
     file.divide(found)
     spec = file.resolve()
     if wrong:
-        raise AsmError(*sorted(wrong, key=_position))
+        raise AsmError(*in_order(names.later(wrong)))
     return spec
 
 
-def _position(diagnostic: Diagnostic) -> int:
-    return diagnostic.span.start if isinstance(diagnostic.span, Span) else -1
+def _quickly(source: Source) -> CollectionSpec | None:
+    """Assemble a long plain file with the native core, None where this is not one."""
+    from ebpfasm.asm.long import assemble_long, is_long
+
+    core = native_core() if is_long(source.text) else None
+    return assemble_long(source, core) if core is not None else None
 
 
 @dataclass(slots=True)
@@ -81,9 +119,19 @@ class _File:
     """All that is known of a file while it is read."""
 
     wrong: list[Diagnostic]
+    names: Names = field(default_factory=Names)
     functions: dict[str, _Draft] = field(default_factory=dict)
     maps: dict[str, MapSpec] = field(default_factory=dict)
+    templates: dict[str, MapSpec] = field(default_factory=dict)  # inner maps, never created
     license: str = ""
+    byteorder: ByteOrder | None = None
+    exit_label: bool = False  # the first exit of a function is called exit where nothing else is
+
+    variables: Variables = field(init=False)
+
+    def __post_init__(self) -> None:
+        native: ByteOrder = "little" if sys.byteorder == "little" else "big"
+        self.variables = Variables(self.wrong, self.names, self.byteorder or native)
 
     # First pass: what belongs to which function --------------------------------------------
 
@@ -94,12 +142,29 @@ class _File:
         section, current = TEXT, None
         for statement in found:
             match statement:
+                case RawDirective(name=".data" | ".rodata" | ".bss" as name, span=span):
+                    section, current = name, None
+                    self.variables.enter(name, span)
+                case RawDirective():
+                    self.variables.directive(statement, inside=holds_data(section))
+                case LabelDefinition(local=False, name=name, span=span) if holds_data(section):
+                    self.variables.label(name, span)
+                case LabelDefinition() if holds_data(section):
+                    pass  # only distances between data could name it
+                case Operation(span=span) if holds_data(section):
+                    message = f"section {section} holds variables and no instructions"
+                    self.wrong.append(error("asm-operand", message, span))
                 case Directive():
                     entered = self._directive(statement)
                     if entered is not None:
                         section, current = entered, None
-                case LabelDefinition(name=name, span=span):
-                    if current is None or name in declared:
+                        if holds_data(section):
+                            self.variables.enter(section, statement.span)
+                case LabelDefinition(name=name, span=span, local=local):
+                    if current is None and local:
+                        current = self._begin("main", section, span)
+                        self._place(current, statement)
+                    elif current is None or name in declared:
                         current = self._begin(name, section, span)
                     else:
                         self._place(current, statement)
@@ -148,18 +213,30 @@ class _File:
                 self._map(directive)
             case ".globl" | ".global" | ".type":
                 directives.one_name(directive, self.wrong.append)
+            case ".equ" | ".set" | ".equiv":
+                self._no_constant(directive)
             case name if name not in directives.DIRECTIVES:
                 self.wrong.append(unknown_word(name, directive.name_span))
             case _:
                 pass
         return None
 
+    def _no_constant(self, directive: Directive) -> None:
+        """The preprocessor left a definition alone: its names are no numbers."""
+        trees = [each.value.expression for each in directive.arguments[1:]]
+        for tree in trees:
+            for each in names_in(tree) if tree is not None else ():
+                if self.names.find(each.text) is None or each.text in self.names.constants:
+                    self.wrong.append(self.names.unknown(each.text, each.span))
+
     def _map(self, directive: Directive) -> None:
-        spec = directives.map_spec(directive, self.wrong.append)
-        if spec is None:
+        above = {**self.maps, **self.templates}
+        made = map_definition(directive, above, self.names, self.wrong.append)
+        if made is None:
             return
-        if spec.name in self.maps:
-            first = Note("the first one is here", self.maps[spec.name].span)
+        spec = made.spec
+        if spec.name in above:
+            first = Note("the first one is here", above[spec.name].span)
             self.wrong.append(
                 error(
                     "asm-duplicate",
@@ -169,22 +246,39 @@ class _File:
                 )
             )
             return
-        self.maps[spec.name] = spec
+        (self.templates if made.template else self.maps)[spec.name] = spec
 
     # Second pass: what each name stands for ------------------------------------------------
 
     def resolve(self) -> CollectionSpec:
         """Look every name up and build the specs; names that are nothing are reported."""
+        for draft in self.functions.values() if self.exit_label else ():
+            self._label_exit(draft)
         bodies = {name: tuple(self._items(draft)) for name, draft in self.functions.items()}
         programs, functions = [], []
         typed = any(draft.section != TEXT for draft in self.functions.values())
-        called = {each.name for each in self._symbols(Role.CALLEE, Role.ADDRESS)}
+        called = {each.name for each in self._symbols(*_NAMES_FUNCTION)}
         for name, draft in self.functions.items():
             if draft.section != TEXT or (not typed and name not in called):
-                programs.append(_program(draft, bodies[name]))
+                programs.append(_program(name, draft.section, draft.span, bodies[name]))
             else:
                 functions.append(Function(name, bodies[name], draft.span))
-        return collect(programs, functions, self.maps.values(), self.license)
+        variables = self.variables
+        self.license = variables.license() or self.license
+        maps = [*self.maps.values(), *variables.maps()]
+        return collect(programs, functions, maps, self.license, variables.specs())
+
+    def _label_exit(self, draft: _Draft) -> None:
+        name = "exit"
+        if name in (draft.name, *draft.labels) or all(
+            each.name != name for each in self._targets(draft)
+        ):
+            return
+        for position, item in enumerate(draft.items):
+            if isinstance(item, Operation) and item.spec.form is Form.EXIT:
+                draft.items.insert(position, LabelDefinition(name, item.span))
+                draft.labels[name] = item.span
+                return
 
     def _symbols(self, *roles: Role) -> Iterable[Symbol]:
         for draft in self.functions.values():
@@ -227,14 +321,41 @@ class _File:
                 if helper is None:
                     self._unknown(symbol, (*self.functions, *helpers.BY_NAME))
                 return item.spec, helper.id if helper is not None else 0, None
+            case Role.FUNCTION:
+                if name not in self.functions:
+                    self._unknown(symbol, self.functions)
+                return item.spec, 0, FunctionRef(name)
             case Role.ADDRESS:
+                variable = self.variables.find(name)
+                if variable is not None:
+                    section, offset = variable
+                    ref = VarRef(section, name, self._offset(symbol, section, offset))
+                    return BY_NAME["lddw_map_value"], 0, ref
+                if symbol.addend:
+                    message = f"only a data symbol takes an addend, and {name} is none"
+                    self.wrong.append(error("asm-operand", message, symbol.span))
                 if name in self.maps:
                     return BY_NAME["lddw_map_fd"], 0, MapRef(name)
                 if name not in self.functions:
-                    self._unknown(symbol, (*self.maps, *self.functions))
+                    known = (*self.maps, *self.functions, *self.variables.labels())
+                    self._unknown(symbol, known)
                 return BY_NAME["lddw_func"], 0, FunctionRef(name)
 
+    def _offset(self, symbol: Symbol, section: str, offset: int) -> int:
+        """Where in its section's map an address points; the kernel takes only those within."""
+        place, size = offset + symbol.addend, self.variables.size(section)
+        if not 0 <= place < size:
+            message = f"{symbol.name} {symbol.addend:+} is outside {section}, which has {size} bytes"
+            self.wrong.append(error("asm-range", message, symbol.span))
+            return offset
+        return place
+
     def _unknown(self, symbol: Symbol, candidates: Iterable[str]) -> None:
+        if symbol.name in self.templates:
+            message = f"{symbol.name} is the template of inner maps and no map by itself"
+            note = Note("it is described here", self.templates[symbol.name].span)
+            self.wrong.append(error("asm-symbol", message, symbol.span, notes=(note,)))
+            return
         message = f"there is no {symbol.role.value} {symbol.name}"
         hint = did_you_mean(symbol.name, candidates)
         self.wrong.append(error("asm-symbol", message, symbol.span, hint=hint))
@@ -245,8 +366,9 @@ class _File:
             for other in self.functions.values()
             if (place := other.labels.get(symbol.name)) is not None
         )
-        hint = did_you_mean(symbol.name, (draft.name, *draft.labels))
-        message = f"there is no label {symbol.name} in {draft.name}"
+        written = label_text(symbol.name)
+        hint = did_you_mean(written, (draft.name, *draft.labels))
+        message = f"there is no label {written} in {draft.name}"
         self.wrong.append(
             error("asm-label-undefined", message, symbol.span, notes=notes, hint=hint)
         )
@@ -258,31 +380,31 @@ def _declared(found: Iterable[Statement]) -> set[str]:
     for statement in found:
         match statement:
             case Directive(name=".globl" | ".global", arguments=(first, *_)):
-                names.add(first.only.text)
-            case Directive(name=".type", arguments=(first, second, *_)) if second.only.text in (
+                names.add(first.value.text)
+            case Directive(name=".type", arguments=(first, second, *_)) if second.value.text in (
                 "@function",
                 "%function",
                 "function",
             ):
-                names.add(first.only.text)
-            case Operation(symbol=Symbol(role=Role.CALLEE | Role.ADDRESS, name=name)):
+                names.add(first.value.text)
+            case Operation(symbol=Symbol(role=role, name=name)) if role in _NAMES_FUNCTION:
                 names.add(name)
             case _:
                 pass
     return names
 
 
-def _program(draft: _Draft, items: tuple[Item, ...]) -> ProgramSpec:
-    match = sections.resolve(draft.section) if draft.section != TEXT else None
+def _program(name: str, section: str, span: Span, items: Sequence[Item]) -> ProgramSpec:
+    match = sections.resolve(section) if section != TEXT else None
     if match is None:
-        return ProgramSpec(draft.name, draft.section, "", items, span=draft.span)
+        return ProgramSpec(name, section, "", items, span=span)
     return ProgramSpec(
-        draft.name,
-        draft.section,
+        name,
+        section,
         match.program_type,
         items,
         attach_type=match.attach_type or "",
         attach_target=match.target or "",
         flags=match.load_flags,
-        span=draft.span,
+        span=span,
     )

@@ -8,6 +8,7 @@ from lark import Token, UnexpectedCharacters, UnexpectedInput, UnexpectedToken
 
 from ebpfasm.asm.spelling import did_you_mean
 from ebpfasm.errors import Diagnostic, Span, error
+from ebpfasm.isa.mnemonics import WORDS
 
 # Words that begin a statement of the grammar and are no register.
 KEYWORDS = (
@@ -27,6 +28,8 @@ KEYWORDS = (
 # Terminals as a person would call them; the rest are shown as they are written.
 _WORDS = {
     "REGISTER": "a register",
+    "MNEMONIC_REGISTER": "a register",
+    "MNEMONIC": "an instruction",
     "NUMBER": "a number",
     "DIGITS": "a number",
     "CHAR": "a number",
@@ -51,7 +54,20 @@ _WORDS = {
     "COLON": ":",
     "VBAR": "|",
 }
-_HIDDEN = {"FLAG", "BRACKETED", "FETCH", "XCHG", "CMPXCHG", "SWAP", "CHAR"}
+_HIDDEN = {
+    "LABEL",
+    "BINARY",
+    "PREFIX",
+    "LOCAL",
+    "FIELD",
+    "FLAG",
+    "BRACKETED",
+    "FETCH",
+    "XCHG",
+    "CMPXCHG",
+    "SWAP",
+    "CHAR",
+}
 
 _REGISTERS = "registers are r0 to r10 and w0 to w10"
 _LABELS = re.compile(r"(?:[\w.$@]+\s*:\s*)*")
@@ -74,6 +90,11 @@ def explain(problem: UnexpectedInput, place: Span, text: str) -> Diagnostic:
         span = Span(place.source, place.start, place.start + len(beginning))
         message = f"{beginning} is no register"
         return error("asm-register", message, span, hint=_REGISTERS)
+    return cannot_stand(problem, place, text)
+
+
+def cannot_stand(problem: UnexpectedInput, place: Span, text: str) -> Diagnostic:
+    """What the grammar could not take, and what it could have taken there, in any dialect."""
     position, length, expected = _where(problem, text)
     span = Span(place.source, place.start + position, place.start + position + length)
     found = text[position : position + length]
@@ -99,56 +120,18 @@ def explain(problem: UnexpectedInput, place: Span, text: str) -> Diagnostic:
 def unknown_word(word: str, span: Span) -> Diagnostic:
     """The word that begins a statement means nothing."""
     from ebpfasm.asm.directives import DIRECTIVES
+    from ebpfasm.asm.sections import OBJECTS_ONLY
 
     if word.startswith("."):
         hint = did_you_mean(word, DIRECTIVES)
+        if word in OBJECTS_ONLY or word.startswith(".cfi_"):
+            hint = "a compiler's file becomes an object: ebpfasm asm FILE -o FILE.o"
         return error("asm-directive", f"there is no directive {word}", span, hint=hint)
-    hint = did_you_mean(word, KEYWORDS) or did_you_mean(f".{word}", DIRECTIVES)
-    if hint is None and word.rstrip("0123456789") in _MNEMONICS:
+    hint = did_you_mean(word, KEYWORDS)
+    if hint is None and word in WORDS:
         hint = "this dialect writes operators, as in r1 += 2 and r1 = *(u32 *)(r2 + 4)"
+    hint = hint or did_you_mean(f".{word}", DIRECTIVES)
     return error("asm-mnemonic", f"there is no instruction {word}", span, hint=hint)
-
-
-_MNEMONICS = {
-    "mov",
-    "add",
-    "sub",
-    "mul",
-    "div",
-    "mod",
-    "and",
-    "or",
-    "xor",
-    "lsh",
-    "rsh",
-    "arsh",
-    "neg",
-    "ldxb",
-    "ldxh",
-    "ldxw",
-    "ldxdw",
-    "stxb",
-    "stxh",
-    "stxw",
-    "stxdw",
-    "stb",
-    "sth",
-    "stw",
-    "stdw",
-    "lddw",
-    "ja",
-    "jeq",
-    "jne",
-    "jgt",
-    "jge",
-    "jlt",
-    "jle",
-    "jset",
-    "jsgt",
-    "jsge",
-    "jslt",
-    "jsle",
-}
 
 
 def _unknown_first_word(text: str) -> tuple[int, str] | None:

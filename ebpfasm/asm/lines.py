@@ -1,33 +1,61 @@
-"""Cut a text into statements: comments out, lines apart, `;` between statements of a line.
+"""Cut a text into statements: comments out, lines apart, and what stands on one line apart.
 
-Comments are those of LLVM's assembler: # and // to the end of the line, and /* */ over
-several. A `;` separates statements there, so it begins no comment.
+Comments are # and // to the end of the line, and /* */ over several. How a dialect treats `;`
+and a backtick is its `Manner`: LLVM's assembler ends a statement at `;`, GNU as (for BPF)
+begins a comment there and ends a statement at a backtick.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 from ebpfasm.errors import Diagnostic, Source, Span, error
 
-# Strings come first, so that comment signs inside them are left alone.
-_PIECES = re.compile(
-    r"""
-      "(?:\\.|[^"\\\n])*"?            # a string, closed or not
-    | '(?:\\.|[^'\\\n])'              # a character
-    | (?P<comment>//[^\n]* | \#[^\n]* | /\*.*?\*/)
-    | (?P<open>/\*.*)
-    """,
-    re.VERBOSE | re.DOTALL,
-)
-_STATEMENT = re.compile(r'(?:"(?:\\.|[^"\\\n])*"?|\'(?:\\.|[^\'\\\n])\'|[^;\n"])+')
+
+@dataclass(frozen=True, slots=True)
+class Manner:
+    """What begins a comment and what ends a statement within a line."""
+
+    signs: tuple[str, ...]  # without one of these, a text has no comment
+    pieces: re.Pattern[str]
+    statement: re.Pattern[str]
 
 
-def statements(source: Source, wrong: list[Diagnostic]) -> Iterator[tuple[Span, str]]:
+def _manner(comment: str, separator: str) -> Manner:
+    # Strings come first, so that comment signs inside them are left alone.
+    pieces = rf"""
+          "(?:\\.|[^"\\\n])*+"?           # a string, closed or not
+        | '(?:\\.|[^'\\\n])'              # a character
+        | (?P<comment>//[^\n]* | [\{comment}][^\n]* | /\*.*?\*/)
+        | (?P<open>/\*.*)
+        """
+    # Possessive, or a line of some megabytes would be remembered character by character.
+    statement = (
+        rf'(?:"(?:\\.|[^"\\\n])*+"?|\'(?:\\.|[^\'\\\n])\'|[^{separator}\n"\']++|\')++'
+    )
+    return Manner(
+        ("//", "/*", *comment),
+        re.compile(pieces, re.VERBOSE | re.DOTALL),
+        re.compile(statement),
+    )
+
+
+LLVM = _manner(comment="#", separator=";")
+MNEMONIC = _manner(comment="#;", separator="`")
+
+
+def statements(
+    source: Source, wrong: list[Diagnostic], manner: Manner = LLVM
+) -> Iterator[tuple[Span, str]]:
     """Each statement's place and its text with blanks for comments; empty ones are left out."""
-    text = without_comments(source, wrong)
-    for match in _STATEMENT.finditer(text):
+    return cut(source, without_comments(source, wrong, manner), manner)
+
+
+def cut(source: Source, text: str, manner: Manner = LLVM) -> Iterator[tuple[Span, str]]:
+    """Cut a source's text, which has blanks for comments, into statements."""
+    for match in manner.statement.finditer(text):
         piece = match.group()
         body = piece.strip()
         if body:
@@ -35,7 +63,7 @@ def statements(source: Source, wrong: list[Diagnostic]) -> Iterator[tuple[Span, 
             yield Span(source, start, start + len(body)), body
 
 
-def without_comments(source: Source, wrong: list[Diagnostic]) -> str:
+def without_comments(source: Source, wrong: list[Diagnostic], manner: Manner = LLVM) -> str:
     """The text with blanks in place of comments, so that every offset stays what it was."""
 
     def blank(match: re.Match[str]) -> str:
@@ -49,6 +77,6 @@ def without_comments(source: Source, wrong: list[Diagnostic]) -> str:
         # A comment of several lines is one blank: the statement goes on behind it, as in LLVM.
         return " " * len(match.group())
 
-    if not any(sign in source.text for sign in ("#", "//", "/*")):
+    if not any(sign in source.text for sign in manner.signs):
         return source.text
-    return _PIECES.sub(blank, source.text)
+    return manner.pieces.sub(blank, source.text)

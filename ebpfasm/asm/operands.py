@@ -11,9 +11,9 @@ from typing import Any, Protocol
 
 from lark import Token
 
-from ebpfasm.asm.spelling import did_you_mean
+from ebpfasm.asm.expressions import Expression, Literal, TooLong, TreeReader, evaluate
+from ebpfasm.asm.names import Names
 from ebpfasm.errors import Diagnostic, Source, Span, error
-from ebpfasm.isa import constants, contexts
 from ebpfasm.isa.codec import REGISTERS, fit
 from ebpfasm.isa.forms import RANGES, Form, Kind
 from ebpfasm.isa.table import BY_SHAPE, TABLE, InstructionSpec
@@ -47,6 +47,7 @@ class Number:
     span: Span
 
 
+_LITERALS = frozenset({"NUMBER", "DIGITS", "CHAR"})
 _ESCAPES = {"n": 10, "t": 9, "r": 13, "0": 0, "\\": 92, "'": 39, '"': 34, "a": 7, "b": 8, "f": 12}
 
 
@@ -67,10 +68,12 @@ def read_character(text: str) -> int:
 class OperandReader:
     """Reads operands of one source; what is wrong with them gathers in `wrong`."""
 
-    def __init__(self, source: Source, wrong: list[Diagnostic]) -> None:
+    def __init__(self, source: Source, wrong: list[Diagnostic], names: Names | None = None) -> None:
         self.source = source
         self.wrong = wrong
+        self.names = names if names is not None else Names()
         self._base = 0  # where the statement begins: tokens count from there
+        self._whole = Span(source, 0, 0)  # the statement
 
     def _span(self, token: Token) -> Span:
         start = self._base + (token.start_pos or 0)
@@ -95,61 +98,53 @@ class OperandReader:
         return Register(number, token[0] in "wW", span)
 
     def number(self, node: Node) -> Number:
-        """A number with its sign; 0x, 0b, a leading 0 for octal, and 'c' as LLVM reads them."""
-        sign, token = node.children
-        return self._signed(sign, token)
+        """What a number or expression comes to; 0, and a report, where it is none."""
+        items = node.children
+        if len(items) == 1 and items[0].type in _LITERALS:
+            return Number(self._literal(items[0]), self._span(items[0]))
+        if node.data == "number":
+            return self._signed(*items)
+        tree = self.tree(node)
+        if isinstance(tree, Literal):
+            return Number(tree.value, tree.span)
+        return Number(
+            evaluate(tree, self.names.meaning(self.wrong.append), self.wrong.append), tree.span
+        )
 
-    def _signed(self, sign: Token | None, token: Token) -> Number:
-        span = self._span(token)
-        if sign is not None:
-            span = Span(self.source, self._base + (sign.start_pos or 0), span.end)
+    def tree(self, node: Node) -> Expression:
+        """An expression as a value, its names not looked up yet."""
+        try:
+            return TreeReader(self._literal, self._span).read(node.children)
+        except TooLong:
+            self._problem("asm-syntax", "this expression is too long", self._whole)
+            return Literal(0, self._whole)
+
+    def _literal(self, token: Token) -> int:
+        """A number as LLVM reads it: 0x, 0b, a leading 0 for octal, and 'c'."""
         text = str(token)
         try:
             if token.type == "CHAR":
-                value = read_character(text)
-            elif token.type == "DIGITS" and len(text) > 1 and text[0] == "0":
-                value = int(text, 8)
-            else:
-                value = int(text, 0)
+                return read_character(text)
+            if token.type == "DIGITS" and len(text) > 1 and text[0] == "0":
+                return int(text, 8)
+            return int(text, 0)
         except ValueError:
-            self._problem(
-                "asm-number",
-                f"{text} is not a number",
-                span,
-                hint="a leading 0 makes a number octal",
-            )
-            value = 0
+            message, hint = f"{_cut(text)} is not a number", "a leading 0 makes a number octal"
+            self._problem("asm-number", message, self._span(token), hint)
+            return 0
+
+    def _signed(self, sign: Token | None, token: Token) -> Number:
+        value, span = self._literal(token), self._span(token)
+        if sign is not None:
+            span = Span(self.source, self._base + (sign.start_pos or 0), span.end)
         return Number(-value if sign == "-" else value, span)
 
-    def _named(self, token: Token) -> Number:
-        """The number that a name stands for: a constant, or a context field's offset."""
-        span, name = self._span(token), str(token)
-        value = constants.CONSTANTS.get(name)
-        if value is None and (field := contexts.field(name)) is not None:
-            value = field.offset
-        if value is None:
-            hint = did_you_mean(name, (*constants.CONSTANTS, *_field_names(name)))
-            self._problem("asm-symbol", f"{name} is no constant and no field", span, hint)
-            value = 0
-        return Number(value, span)
-
     def operand(self, node: Node) -> Register | Number:
-        """A register, a number or a name."""
-        if node.data == "register":
-            return self.register(node)
-        (inner,) = node.children
-        if isinstance(inner, Token):
-            return self._named(inner)
-        return self.number(inner)
+        """A register, or what an expression comes to."""
+        return self.register(node) if node.data == "register" else self.number(node)
 
     def _offset(self, node: Node | None) -> Number | None:
-        if node is None:
-            return None
-        sign, token = node.children
-        if token.type not in ("NAME", "FIELD"):
-            return self._signed(sign, token)
-        number = self._named(token)
-        return Number(-number.value if sign == "-" else number.value, number.span)
+        return None if node is None else self.number(node)
 
     def _fit(self, kind: Kind, number: Number | None, what: str) -> int:
         if number is None:
@@ -204,8 +199,5 @@ class OperandReader:
         return spec
 
 
-def _field_names(name: str) -> list[str]:
-    struct = contexts.STRUCTS.get(name.partition(".")[0])
-    if struct is None:
-        return list(contexts.STRUCTS)
-    return [f"{struct.name}.{field.name}" for field in struct.fields]
+def _cut(text: str) -> str:
+    return text if len(text) <= 40 else f"{text[:37]}..."

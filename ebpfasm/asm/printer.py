@@ -1,15 +1,17 @@
-"""IR to text in the LLVM dialect, as llvm-objdump --mcpu=v4 writes it.
+"""IR to text: instructions as llvm-objdump --mcpu=v4 writes them, and whole files.
 
 What is printed assembles to the same IR again: names are kept, and what LLVM's text loses
 (the kind of a 64-bit immediate and of a call) is written as `ld_pseudo`, `call pc+N` and
-`call btf_id(N, M)`.
+`call btf_id(N, M)`. Files are printed in either dialect.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import assert_never
 
+from ebpfasm.asm import data_printer, mnemonic_printer
+from ebpfasm.asm.dialects import Dialect
 from ebpfasm.ir import (
     CollectionSpec,
     CoreRef,
@@ -24,7 +26,9 @@ from ebpfasm.ir import (
     MapSpec,
     ProgramSpec,
     VarRef,
+    VarSpec,
 )
+from ebpfasm.ir.specs import data_section
 from ebpfasm.isa import helpers
 from ebpfasm.isa.forms import Form
 
@@ -42,14 +46,11 @@ def text_of(each: Instruction, *, plain: bool = False) -> str:
     named = None if plain else _by_name(each)
     if named is not None:
         return named
-    value, base_register = "w" if spec.narrow else "r", each.dst
-    operand = spec.form.operand("src")
-    if operand is not None and operand.kind == "base":
-        base_register = each.src
+    value = "w" if spec.narrow else "r"
     return spec.form.syntax.format(
         dst=f"{value}{each.dst}",
         src=f"{value}{each.src}",
-        base=f"r{base_register}",
+        base=f"r{each.src if spec.form.base == 'src' else each.dst}",
         mem=_offset(each.off),
         imm=_hex(each.imm),
         sym=spec.symbol,
@@ -107,22 +108,23 @@ def _offset(number: int) -> str:
     return f"{'-' if number < 0 else '+'} {abs(number):#x}"
 
 
-def print_items(items: Iterable[Item]) -> Iterator[str]:
+def print_items(items: Iterable[Item], dialect: Dialect = "llvm") -> Iterator[str]:
     """A stream as lines, labels at the left."""
+    write = text_of if dialect == "llvm" else mnemonic_printer.text_of
     for item in items:
         match item:
             case Label(name=name):
                 yield f"{name}:"
             case Instruction():
                 comment = f"  # {item.comment}" if item.comment else ""
-                yield f"{_INDENT}{text_of(item)}{comment}"
+                yield f"{_INDENT}{write(item)}{comment}"
             case _:
                 assert_never(item)
 
 
-def print_map(spec: MapSpec) -> str:
-    """The `.map` directive that describes a map."""
-    words = [f".map {spec.name}", str(spec.type)]
+def print_map(spec: MapSpec, *, template: bool = False) -> str:
+    """The `.map` directive that describes a map; its inner map has one of its own."""
+    words = [f".map {spec.name}", str(spec.type), *(["template"] if template else [])]
     for side, kind, size in (
         ("key", spec.key, spec.key_size),
         ("value", spec.value, spec.value_size),
@@ -131,38 +133,82 @@ def print_map(spec: MapSpec) -> str:
     words.append(f"max_entries={spec.max_entries}")
     if spec.flags:
         words.append(f"flags={spec.flags:#x}")
+    if spec.inner is not None:
+        words.append(f"inner={spec.inner.name}")
+    if spec.pinning:
+        words.append(f"pinning={spec.pinning}")
+    if spec.numa_node is not None:
+        words.append(f"numa_node={spec.numa_node}")
+    if spec.map_extra:
+        words.append(f"map_extra={spec.map_extra:#x}")
     return ", ".join(words)
 
 
-def print_program(program: ProgramSpec) -> str:
+def print_maps(maps: Iterable[MapSpec]) -> Iterator[str]:
+    """The directives of maps, those that are inner ones above those that they are in."""
+    by_name = {spec.name: spec for spec in maps}
+    printed: dict[str, MapSpec] = {}
+    for spec in by_name.values():
+        inner = spec.inner
+        if inner is not None and inner.name not in printed:
+            yield print_map(inner, template=by_name.get(inner.name) != inner)
+            printed[inner.name] = inner
+        if spec.name not in printed:
+            yield print_map(spec)
+            printed[spec.name] = spec
+
+
+def print_program(program: ProgramSpec, dialect: Dialect = "llvm") -> str:
     """One program with what it reaches, as a file of its own."""
-    return _file([program], program.maps, program.license)
+    return _file([program], program.maps, program.license, dialect)
 
 
-def print_collection(spec: CollectionSpec) -> str:
+def print_collection(spec: CollectionSpec, dialect: Dialect = "llvm") -> str:
     """A whole collection as a file that assembles to the same collection."""
-    return _file(list(spec.programs.values()), spec.maps.values(), spec.license)
+    programs = list(spec.programs.values())
+    return _file(programs, spec.maps.values(), spec.license, dialect, spec.variables.values())
 
 
-def _file(programs: list[ProgramSpec], maps: Iterable[MapSpec], license: str) -> str:
+def _file(
+    programs: list[ProgramSpec],
+    maps: Iterable[MapSpec],
+    license: str,
+    dialect: Dialect,
+    variables: Iterable[VarSpec] = (),
+) -> str:
     lines = [f'.license "{license}"'] if license else []
-    lines += [print_map(spec) for spec in maps]
+    maps = list(maps)
+    lines += print_maps(each for each in maps if data_section(each.name) is None)
+    streams = (stream for each in programs for stream in _streams(each))
+    known = data_printer.variables_of(streams, variables)
     section = ".text"
+    for spec in maps:
+        if data_section(spec.name) is not None:
+            section = spec.name
+            lines += data_printer.print_data(spec, known)
+    bases = data_printer.bases_of(known)
     for program in programs:
-        if program.section not in ("", section):
-            section = program.section
+        wanted = program.section or ".text"
+        if wanted != section:
+            section = wanted
             lines.append(f".section {section}")
-        lines += _function(program.name, program.instructions)
+        items = data_printer.with_addends(program.instructions, bases)
+        lines += _function(program.name, items, dialect)
     functions = {each.name: each for program in programs for each in program.functions}
     if functions and section != ".text":
         lines.append(".text")
     for function in functions.values():
-        lines += _function(function.name, function.instructions)
+        items = data_printer.with_addends(function.instructions, bases)
+        lines += _function(function.name, items, dialect)
     return "\n".join(lines) + "\n"
 
 
-def _function(name: str, items: tuple[Item, ...]) -> list[str]:
+def _streams(program: ProgramSpec) -> list[Sequence[Item]]:
+    return [program.instructions, *(each.instructions for each in program.functions)]
+
+
+def _function(name: str, items: Sequence[Item], dialect: Dialect) -> list[str]:
     first = items[0] if items else None
     own_label = isinstance(first, Label) and first.name == name
     # A function that jumps to its own start carries its name as a label already.
-    return [f".globl {name}", *([] if own_label else [f"{name}:"]), *print_items(items)]
+    return [f".globl {name}", *([] if own_label else [f"{name}:"]), *print_items(items, dialect)]

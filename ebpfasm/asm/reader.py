@@ -4,6 +4,7 @@ say which instruction it is, and ranges, registers and widths are checked here."
 from __future__ import annotations
 
 import os
+import re
 import zlib
 from functools import cache
 from pathlib import Path
@@ -11,8 +12,12 @@ from typing import Any, cast
 
 from lark import Lark, Token, UnexpectedInput
 
+from ebpfasm.asm import lines
 from ebpfasm.asm.explain import explain
+from ebpfasm.asm.expressions import Expression, evaluate, names, symbol_and_addend
+from ebpfasm.asm.names import Names
 from ebpfasm.asm.operands import Node, Number, OperandReader, Register
+from ebpfasm.asm.raw import FILLING, raw_directive
 from ebpfasm.asm.statements import (
     Argument,
     Directive,
@@ -22,6 +27,7 @@ from ebpfasm.asm.statements import (
     Statement,
     Symbol,
     Value,
+    local_label,
 )
 from ebpfasm.errors import Diagnostic, Source, Span
 from ebpfasm.isa.codec import fit
@@ -36,8 +42,8 @@ _MOVSX = {(spec.width, spec.fixed_fields["off"]): spec for spec in TABLE if spec
 
 
 @cache
-def grammar() -> Lark:
-    """The parser of one statement.
+def grammar(start: str = "start") -> Lark:
+    """The parser of one statement in the dialect that a start rule stands for.
 
     Its tables take longer to make than most files take to read, so they are kept between runs.
     """
@@ -45,13 +51,14 @@ def grammar() -> Lark:
     return Lark(
         text,
         parser="lalr",
+        start=start,
         maybe_placeholders=True,
         propagate_positions=True,
-        cache=_tables(text),
+        cache=_tables(start, text),
     )
 
 
-def _tables(grammar_text: str) -> str | bool:
+def _tables(start: str, grammar_text: str) -> str | bool:
     """The file that keeps the parser's tables; False where there is no place for one.
 
     Lark checks what it finds there against grammar, options and versions. The file is a pickle,
@@ -66,23 +73,37 @@ def _tables(grammar_text: str) -> str | bool:
     except (OSError, AttributeError):
         return False
     # A name of its own for each grammar: two versions installed side by side do not take turns.
-    return str(folder / f"grammar-{zlib.crc32(grammar_text.encode()):08x}")
+    return str(folder / f"{start}-{zlib.crc32(grammar_text.encode()):08x}")
+
+
+_LABELS = re.compile(r"(?:[\w.$@]+\s*:\s*)+")
 
 
 class StatementReader(OperandReader):
     """Reads the statements of one source; what is wrong with them gathers in `wrong`."""
 
-    def __init__(self, source: Source, wrong: list[Diagnostic]) -> None:
-        super().__init__(source, wrong)
-        self._whole = Span(source, 0, 0)
+    start = "start"  # the grammar's rule
+    manner = lines.LLVM
+    exit_label = False
+    # Whether to take what clang writes and LLVM's assembler does not: r1 = w7 for w1 = w7.
+    compiled = False
+
+    def __init__(self, source: Source, wrong: list[Diagnostic], names: Names | None = None) -> None:
+        super().__init__(source, wrong, names)
+        self._text = ""
+        self._locals: dict[int, int] = {}  # how often each numeric label was defined so far
 
     def read(self, place: Span, text: str) -> list[Statement]:
         """Labels, then an operation or directive if there is one; none where it is wrong."""
-        self._base, self._whole = place.start, place
+        self.source, self._base, self._whole = place.source, place.start, place
+        self._text = text
+        directive = self._raw(place, text)
+        if directive is not None:
+            return directive
         try:
-            tree = cast("Node", grammar().parse(text))
+            tree = cast("Node", grammar(self.start).parse(text))
         except UnexpectedInput as problem:
-            self.wrong.append(explain(problem, place, text))
+            self.wrong.append(self._explain(problem, place, text))
             return []
         *labels, body = tree.children
         found: list[Statement] = [self._label(label) for label in labels]
@@ -95,9 +116,31 @@ class StatementReader(OperandReader):
                 found.append(statement)
         return found
 
+    def _explain(self, problem: UnexpectedInput, place: Span, text: str) -> Diagnostic:
+        return explain(problem, place, text)
+
+    def _raw(self, place: Span, text: str) -> list[Statement] | None:
+        """Labels and a directive that fills a section; None where the grammar has to read on."""
+        if "." not in text:
+            return None
+        labels = _LABELS.match(text)
+        at = labels.end() if labels is not None else 0
+        directive = raw_directive(place, text, at)
+        if directive is None or directive.name not in FILLING:
+            return None
+        before = text[:at].rstrip()
+        if not before:
+            return [directive]
+        span = Span(place.source, place.start, place.start + len(before))
+        return [*self.read(span, before), directive]
+
     def _label(self, node: Node) -> LabelDefinition:
         (token,) = node.children
-        return LabelDefinition(str(token), self._span(token))
+        if token.type != "DIGITS":
+            return LabelDefinition(str(token), self._span(token))
+        number = int(token)
+        self._locals[number] = count = self._locals.get(number, 0) + 1
+        return LabelDefinition(local_label(number, count), self._span(token), local=True)
 
     # Instructions ---------------------------------------------------------------------------
 
@@ -113,6 +156,8 @@ class StatementReader(OperandReader):
         match operand:
             case Register():
                 form = Form.MOV_REG if op == "mov" else Form.ALU_REG
+                if self.compiled and op == "mov" and operand.narrow:
+                    width = 32
                 spec = BY_SHAPE[form, op, width]
                 return Operation(spec, self._whole, dst.number, self._value(spec, operand))
             case Number():
@@ -164,23 +209,21 @@ class StatementReader(OperandReader):
         imm = fit("imm32", spaces[0] << 16 | spaces[1]) or 0
         return Operation(spec, self._whole, dst, src, imm=imm)
 
-    def _load_imm64(self, dst_node: Node, number: Node) -> Operation:
+    def _load_imm64(self, dst_node: Node, node: Node) -> Operation:
         spec = BY_NAME["lddw"]
         dst = self._value(spec, self.register(dst_node))
-        imm = self._fit("imm64", self.number(number), "the immediate")
-        return Operation(spec, self._whole, dst, imm=imm)
-
-    def _load_address(self, dst_node: Node, name: Token, addend: Node | None) -> Operation:
-        spec = BY_NAME["lddw"]
-        if addend is not None:
-            self._problem(
-                "asm-operand",
-                f"only a data symbol takes an addend, and {name} is none",
-                self._span(name),
-            )
-        symbol = Symbol(Role.ADDRESS, str(name), self._span(name))
-        dst = self._value(spec, self.register(dst_node))
+        parts = symbol_and_addend(self.tree(node))
+        if parts is None or self.names.find(parts[0].text) is not None:
+            return Operation(spec, self._whole, dst, imm=self._imm64(node))
+        name, tree = parts
+        addend = 0
+        if tree is not None:
+            addend = evaluate(tree, self.names.meaning(self.wrong.append), self.wrong.append)
+        symbol = Symbol(Role.ADDRESS, name.text, name.span, addend)
         return Operation(spec, self._whole, dst, symbol=symbol)
+
+    def _imm64(self, node: Node) -> int:
+        return self._fit("imm64", self.number(node), "the immediate")
 
     def _load_pseudo(self, dst_node: Node, kind: Node, number: Node) -> Operation:
         source = self.number(kind)
@@ -193,7 +236,7 @@ class StatementReader(OperandReader):
                 source.span,
             )
             spec = rows[0]
-        imm = self._fit("imm64", self.number(number), "the immediate")
+        imm = self._imm64(number)
         return Operation(spec, self._whole, self._value(spec, self.register(dst_node)), imm=imm)
 
     def _load(self, dst_node: Node, kind: Token, memory: Node) -> Operation:
@@ -215,9 +258,8 @@ class StatementReader(OperandReader):
         first, *rest = index.children
         if first.data != "register":
             spec = self._memory(Form.LOAD_ABS, "ldabs", kind)
-            operand = self.operand(first)
-            assert isinstance(operand, Number)
-            return Operation(spec, self._whole, imm=self._fit("imm32", operand, "the index"))
+            imm = self._fit("imm32", self.number(first), "the index")
+            return Operation(spec, self._whole, imm=imm)
         spec = self._memory(Form.LOAD_IND, "ldind", kind)
         offset = self._offset(rest[0]) if rest else None
         return Operation(
@@ -316,10 +358,25 @@ class StatementReader(OperandReader):
         """A distance, or a label's name."""
         if node.data == "distance":
             return self._fit(kind, self.number(node.children[0]), "the distance"), None
+        if node.data == "local":
+            return 0, self._local(node.children[0])
         name, addend, _ = node.children
         if addend is not None:
             return self._from_pc(name, addend, kind), None
         return 0, Symbol(Role.TARGET, str(name), self._span(name))
+
+    def _local(self, token: Token) -> Symbol:
+        """`1b`, the last label 1 before here, or `1f`, the next one."""
+        number, span = int(token[:-1]), self._span(token)
+        count = self._locals.get(number, 0)
+        if token[-1] == "b" and count == 0:
+            message, hint = (
+                f"there is no label {number} before this",
+                f"write {number}f for one below",
+            )
+            self._problem("asm-label-undefined", message, span, hint)
+        name = local_label(number, count if token[-1] == "b" else count + 1)
+        return Symbol(Role.TARGET, name, span)
 
     def _from_pc(self, name: Token, addend: Node, kind: Kind) -> int:
         number = self._signed(*addend.children)
@@ -393,19 +450,25 @@ class StatementReader(OperandReader):
         return Directive(str(name), read, self._whole, self._span(name))
 
     def _argument(self, node: Node) -> Argument:
-        key, *nodes = node.children
-        values = tuple(self._argument_value(value) for value in nodes)
-        start = self._span(key).start if key is not None else values[0].span.start
-        return Argument(
-            values, Span(self.source, start, values[-1].span.end), str(key) if key else ""
-        )
+        key, inner = node.children
+        value = self._argument_value(inner)
+        if key is None:
+            return Argument(value, value.span)
+        span = Span(self.source, self._span(key).start, value.span.end)
+        return Argument(value, span, str(key))
 
-    def _argument_value(self, node: Node) -> Value:
-        (inner,) = node.children
+    def _argument_value(self, inner: Node | Token) -> Value:
         if not isinstance(inner, Token):
-            number = self.number(inner)
-            return Value(str(number.value), number.span, number.value)
+            return self._number_or_name(self.tree(inner))
         span = self._span(inner)
         if inner.type == "STRING":
             return Value(inner[1:-1], span, quoted=True)
         return Value(str(inner), span)
+
+    def _number_or_name(self, tree: Expression) -> Value:
+        """A value whose number is known if all its names stand for numbers already."""
+        text = self._text[tree.span.start - self._base : tree.span.end - self._base]
+        known = all(self.names.find(name.text) is not None for name in names(tree))
+        report = self.wrong.append
+        number = evaluate(tree, self.names.meaning(report), report) if known else None
+        return Value(text, tree.span, number, tree)

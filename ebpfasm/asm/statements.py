@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from enum import Enum
 
+from ebpfasm.asm.expressions import Expression
 from ebpfasm.errors import Span
 from ebpfasm.isa.table import InstructionSpec
 
@@ -14,6 +16,7 @@ class Role(Enum):
 
     TARGET = "jump target"
     CALLEE = "function or helper"
+    FUNCTION = "function"
     ADDRESS = "map or function"
 
 
@@ -24,6 +27,7 @@ class Symbol:
     role: Role
     name: str
     span: Span
+    addend: int = 0  # bytes behind the address that the name stands for
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,34 +45,52 @@ class Operation:
 
 @dataclass(frozen=True, slots=True)
 class LabelDefinition:
-    """A name before a colon."""
+    """A name before a colon. A `local` one was a number, and begins no function."""
 
     name: str
     span: Span
+    local: bool = False
+
+
+_LOCAL = re.compile(r"\.L(\d+)\$\d+", re.ASCII)
+
+
+def local_label(number: int, count: int) -> str:
+    """The name of a numeric label's definition, by how many there were of that number.
+
+    >>> local_label(1, 2)
+    '.L1$2'
+    """
+    return f".L{number}${count}"
+
+
+def label_text(name: str) -> str:
+    """A label's name as the user wrote it: just the number of a numeric one."""
+    match = _LOCAL.fullmatch(name)
+    return match[1] if match is not None else name
 
 
 @dataclass(frozen=True, slots=True)
 class Value:
-    """A directive's value: a name, a string's content, or a number."""
+    """A directive's value: a name, a string's content, or an expression.
+
+    `number` is what the expression comes to where all its names are known by then.
+    """
 
     text: str
     span: Span
     number: int | None = None
+    expression: Expression | None = None
     quoted: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Argument:
-    """A directive's argument: values joined by |, with a key before = or without."""
+    """A directive's argument: a value, with a key before = or without."""
 
-    values: tuple[Value, ...]
+    value: Value
     span: Span
     key: str = ""
-
-    @property
-    def only(self) -> Value:
-        """The first value, which is the only one in most directives."""
-        return self.values[0]
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,4 +103,18 @@ class Directive:
     name_span: Span
 
 
-Statement = Operation | LabelDefinition | Directive
+@dataclass(frozen=True, slots=True)
+class RawDirective:
+    """A directive of sections, symbols and data: its arguments are text still.
+
+    `start` is where that text begins in the source.
+    """
+
+    name: str
+    text: str
+    start: int
+    span: Span
+    name_span: Span
+
+
+Statement = Operation | LabelDefinition | Directive | RawDirective

@@ -8,13 +8,21 @@ from pathlib import Path
 import click
 
 import ebpfasm
-from ebpfasm.cli.files import choose, file_argument, open_file, program_option, write_output
-from ebpfasm.errors import AsmError, error, unsupported
+from ebpfasm.cli.files import (
+    choose,
+    file_argument,
+    object_of_file,
+    open_file,
+    program_option,
+    write_output,
+)
+from ebpfasm.errors import AsmError, EbpfError, error
 from ebpfasm.ir import CollectionSpec, LinkedProgram, ProgramSpec, link
 
 FORMATS = ("listing", "raw", "hex", "c", "elf")
 _BY_SUFFIX = {".bin": "raw", ".hex": "hex", ".c": "c", ".h": "c", ".o": "elf"}
 _CPUS = ("v1", "v2", "v3", "v4")
+DIALECTS = ("llvm", "mnemonic")
 
 output_option = click.option(
     "-o", "--output", metavar="OUT", type=click.Path(path_type=Path), help="Write here."
@@ -30,7 +38,13 @@ byteorder_option = click.option(
 @click.option(
     "--format", "kind", type=click.Choice(FORMATS), help="By OUT's ending, else a listing."
 )
-@click.option("--dialect", type=click.Choice(["auto", "llvm"]), default="auto", show_default=True)
+@click.option(
+    "--dialect",
+    type=click.Choice(["auto", *DIALECTS]),
+    default="auto",
+    show_default=True,
+    help="What FILE is written in.",
+)
 @click.option("--cpu", type=click.Choice(_CPUS), help="Refuse instructions newer than this.")
 @program_option
 @byteorder_option
@@ -43,16 +57,25 @@ def asm_command(
     prog: str | None,
     byteorder: str,
 ) -> None:
-    """Assemble FILE and print it as a listing, or write its bytes.
+    """Assemble FILE and print it as a listing, or write its bytes or an ELF object.
 
-    A program's references to maps are 0 in the bytes: they are filled in when it is loaded.
+    A program's references to maps are 0 in the bytes: they are filled in when it is loaded. An
+    object holds all programs, with their maps and relocations. FILE may be what clang -S wrote
+    if an object is made of it.
     """
-    del dialect  # one dialect so far: every file is LLVM's
-    spec = open_file(file)
-    if cpu is not None:
-        _check_cpu(spec, cpu)
     kind = kind or (_BY_SUFFIX.get(output.suffix, "raw") if output is not None else "listing")
     order: ebpfasm.isa.codec.ByteOrder = "big" if byteorder == "big" else "little"
+    if kind == "elf" and prog is not None:
+        raise EbpfError(error("cli-usage", "an object holds all programs: --prog chooses none"))
+    compiled = object_of_file(file, dialect, cpu, order) if kind == "elf" else None
+    if compiled is not None:
+        from ebpfasm.emit.elf import write_elf
+
+        write_output(write_elf(compiled), output)
+        return
+    spec = open_file(file, dialect, order)
+    if cpu is not None:
+        _check_cpu(spec, cpu)
     write_output(_artefact(spec, kind, prog, order), output)
 
 
@@ -65,7 +88,7 @@ def _artefact(
         programs = [choose(spec, prog)] if prog else list(spec.programs.values())
         return "\n\n".join(_listing(link(each), byteorder) for each in programs).encode() + b"\n"
     if kind == "elf":
-        raise unsupported("writing ELF objects", hint="this version writes raw, hex and c")
+        return ebpfasm.to_elf(spec, byteorder=byteorder)
     program = choose(spec, prog)
     image = emit.image(link(program), byteorder=byteorder)
     match kind:
@@ -110,14 +133,21 @@ def _all_instructions(program: ProgramSpec) -> Iterator[ebpfasm.ir.Instruction]:
 @click.command("disasm")
 @file_argument
 @output_option
+@click.option(
+    "--dialect",
+    type=click.Choice(DIALECTS),
+    default="llvm",
+    show_default=True,
+    help="What to write.",
+)
 @byteorder_option
-def disasm_command(file: Path, output: Path | None, byteorder: str) -> None:
+def disasm_command(file: Path, output: Path | None, dialect: str, byteorder: str) -> None:
     """Write FILE (bytes, Python or assembly) as assembly that gives the same bytes again."""
     if file.suffix in (".bin", "") and str(file) != "-":
         from ebpfasm.sources import read_bytes
 
         order: ebpfasm.isa.codec.ByteOrder = "big" if byteorder == "big" else "little"
-        text = ebpfasm.disassemble(read_bytes(file), byteorder=order)
+        text = ebpfasm.disassemble(read_bytes(file), dialect=dialect, byteorder=order)
     else:
-        text = ebpfasm.disassemble(open_file(file))
+        text = ebpfasm.disassemble(open_file(file), dialect=dialect)
     write_output(text.encode(), output)

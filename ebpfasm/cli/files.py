@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import tempfile
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,8 +15,35 @@ import ebpfasm
 from ebpfasm.asm.spelling import did_you_mean
 from ebpfasm.errors import EbpfError, error
 from ebpfasm.ir import CollectionSpec, ProgramSpec
+from ebpfasm.ir.object import Object
+from ebpfasm.isa.codec import ByteOrder
 
-file_argument = click.argument("file", metavar="FILE", type=click.Path(path_type=Path))
+_INCLUDE, _BTF = "ebpfasm.include", "ebpfasm.btf"
+
+
+def _keep(context: click.Context, parameter: click.Parameter, value: object) -> None:
+    """Leave an option where open_file finds it: every command that reads a file has these."""
+    context.meta[_INCLUDE if parameter.name == "include" else _BTF] = value
+
+
+def file_argument(command: Callable[..., None]) -> Callable[..., None]:
+    """The file that a command reads, and what helps to read assembly."""
+    folder, file = click.Path(path_type=Path), click.Path(path_type=Path)
+    for option in (
+        click.option(
+            "--btf", metavar="FILE", type=file, expose_value=False, callback=_keep,
+            help="Structs and enumerations that assembly may name, as /sys/kernel/btf/vmlinux.",
+        ),
+        click.option(
+            "-I", "--include", metavar="DIR", type=folder, multiple=True, expose_value=False,
+            callback=_keep, help="Look here for what assembly includes.",
+        ),
+        click.argument("file", metavar="FILE", type=file),
+    ):  # fmt: skip
+        command = option(command)
+    return command
+
+
 program_option = click.option("--prog", metavar="NAME", help="The program, if there are several.")
 type_option = click.option(
     "--type", "program_type", metavar="TYPE", help="The program type, if the section says none."
@@ -23,11 +51,37 @@ type_option = click.option(
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 
 
-def open_file(file: Path) -> CollectionSpec:
+def open_file(
+    file: Path, dialect: str = "auto", byteorder: ByteOrder | None = None
+) -> CollectionSpec:
     """Read the file; `-` is assembly from standard input."""
-    if str(file) == "-":
-        return ebpfasm.assemble(sys.stdin.read(), name="<stdin>")
-    return ebpfasm.open(file)
+    from ebpfasm.sources import open_collection
+
+    meta = click.get_current_context().meta
+    include, btf = meta[_INCLUDE], meta[_BTF]
+    if str(file) != "-":
+        return open_collection(file, dialect, include=include, btf=btf, byteorder=byteorder)
+    text = sys.stdin.read()
+    return ebpfasm.assemble(
+        text, dialect=dialect, name="<stdin>", include=include, btf=btf, byteorder=byteorder
+    )
+
+
+def object_of_file(
+    file: Path, dialect: str, cpu: str | None, byteorder: ByteOrder
+) -> Object | None:
+    """The object that a compiler's assembly is, with LLVM's meaning; None for any other file."""
+    from ebpfasm.asm.objects import assemble_object
+    from ebpfasm.asm.raw import is_llvm_file
+    from ebpfasm.sources import SUFFIXES, decode_text, read_bytes
+
+    if SUFFIXES.get(file.suffix) != "assembly" or dialect == "mnemonic":
+        return None
+    text = decode_text(read_bytes(file), str(file))
+    if not is_llvm_file(text):
+        return None
+    include = click.get_current_context().meta[_INCLUDE]
+    return assemble_object(text, str(file), byteorder=byteorder, cpu=cpu or "v4", include=include)
 
 
 def choose(spec: CollectionSpec, name: str | None, program_type: str | None = None) -> ProgramSpec:

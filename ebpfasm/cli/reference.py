@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from typing import TYPE_CHECKING
 
 import click
 
@@ -11,9 +12,26 @@ from ebpfasm.errors import CODES
 from ebpfasm.ir import Instruction
 from ebpfasm.isa.table import TABLE, InstructionSpec
 
+if TYPE_CHECKING:
+    from ebpfasm.asm.dialects import Dialect
+
 markdown_option = click.option("--markdown", is_flag=True, help="Print the page of docs/.")
 
-_ISA_ROW = "| `{opcode}` | {fixed} | `{text}` | {doc} | {name} | {group} | {cpu} | {since} |"
+_ISA_ROW = (
+    "| `{opcode}` | {fixed} | `{text}` | `{mnemonic}` | {doc} "
+    "| {name} | {group} | {cpu} | {since} |"
+)
+_ISA_HEAD = {
+    "opcode": "opcode",
+    "fixed": "fixed fields",
+    "text": "written",
+    "mnemonic": "mnemonic",
+    "doc": "what it does",
+    "name": "name",
+    "group": "group",
+    "cpu": "cpu",
+    "since": "since",
+}
 # In the order of Instruction's fields.
 _SAMPLE = {"dst": 1, "src": 2, "off": 8, "imm": 7}
 
@@ -38,6 +56,7 @@ def _row(spec: InstructionSpec) -> dict[str, str]:
         "opcode": f"{spec.opcode:#04x}",
         "name": spec.name,
         "text": sample_text(spec),
+        "mnemonic": sample_text(spec, "mnemonic"),
         "fixed": ", ".join(f"{name} = {value:#x}" for name, value in spec.fixed),
         "group": spec.group,
         "cpu": spec.cpu,
@@ -46,13 +65,14 @@ def _row(spec: InstructionSpec) -> dict[str, str]:
     }
 
 
-def sample_text(spec: InstructionSpec) -> str:
-    """The row's instruction with r1, r2 and small numbers, as the LLVM dialect writes it."""
-    from ebpfasm.asm import text_of
+def sample_text(spec: InstructionSpec, dialect: Dialect = "llvm") -> str:
+    """The row's instruction with r1, r2 and small numbers, as a dialect writes it."""
+    from ebpfasm.asm import mnemonic_printer, text_of
 
+    write = text_of if dialect == "llvm" else mnemonic_printer.text_of
     fields = {operand.field for operand in spec.form.operands}
     dst, src, off, imm = (value if name in fields else 0 for name, value in _SAMPLE.items())
-    return text_of(Instruction(spec, dst, src, off, imm), plain=True)
+    return write(Instruction(spec, dst, src, off, imm), plain=True)
 
 
 def _isa_page(rows: list[dict[str, str]]) -> str:
@@ -63,8 +83,8 @@ def _isa_page(rows: list[dict[str, str]]) -> str:
         "order of RFC 9669, then Linux's extensions. *cpu* is the lowest `-mcpu` with which clang",
         "emits it, *since* the first Linux version that takes it from programs.",
         "",
-        "| opcode | fixed fields | written | what it does | name | group | cpu | since |",
-        "| --- | --- | --- | --- | --- | --- | --- | --- |",
+        _ISA_ROW.replace("`", "").format(**_ISA_HEAD),
+        "| --- | --- | --- | --- | --- | --- | --- | --- | --- |",
     ]
     for row in rows:
         cells = {name: text.replace("|", "\\|") for name, text in row.items()}

@@ -85,21 +85,30 @@ class Builder:
         max_entries: int = 0,
         flags: int = 0,
         inner: MapSpec | None = None,
+        pinning: str = "",
+        numa_node: int | None = None,
+        map_extra: int = 0,
     ) -> MapSpec:
         """Define a map.
 
         `type` is libbpf's name, or a number that this ebpfasm need not know. `key` and
-        `value` are a type (u8 to u64, s8 to s64) or a size in bytes, and can be left out
-        where the map's type has only one. `flags` are the kernel's BPF_F_* creation flags.
+        `value` are a type (u8 to u64, s8 to s64, or "u8[6]") or a size in bytes, and can be
+        left out where the map's type has only one. `flags` are the kernel's BPF_F_* creation
+        flags; for `inner` and what follows see MapSpec.
         """
         call = self._call()
         check = self._findings.check_types
         right = check(call, (str, int), type=type, key=key, value=value)
-        right &= check(call, (int,), max_entries=max_entries, flags=flags)
+        right &= check(call, (int,), max_entries=max_entries, flags=flags, map_extra=map_extra)
+        right &= check(call, (str,), pinning=pinning)
+        right &= numa_node is None or check(call, (int,), numa_node=numa_node)
         right &= inner is None or check(call, (MapSpec,), inner=inner)
         if not right:
             return MapSpec(self._named("map", name, call), "unspec", 0, 0, 0, span=call.span)
-        definition = MapDefinition(name, type, key, value, max_entries, flags, inner, call.span)
+        definition = MapDefinition(
+            name, type, key, value, max_entries, flags, inner, pinning, numa_node, map_extra,
+            call.span,
+        )  # fmt: skip
         spec = definition.spec(self._findings)
         if self._is_new("map", spec.name, call.span):
             self._maps[spec.name] = spec

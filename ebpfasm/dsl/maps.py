@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
 from ebpfasm.dsl.findings import Findings, did_you_mean
@@ -11,6 +12,7 @@ from ebpfasm.isa.constants import CONSTANTS
 from ebpfasm.isa.kinds import MAP_TYPES, MapType
 
 TYPE_SIZES = {f"{sign}{bits}": bits // 8 for sign in "us" for bits in (8, 16, 32, 64)}
+_ARRAY = re.compile(r"([us](?:8|16|32|64))\[([1-9][0-9]{0,8})\]", re.ASCII)
 _U32_MAX = (1 << 32) - 1
 
 
@@ -25,6 +27,9 @@ class MapDefinition:
     max_entries: int
     flags: int
     inner: MapSpec | None
+    pinning: str
+    numa_node: int | None
+    map_extra: int
     span: LineSpan
 
     def spec(self, findings: Findings) -> MapSpec:
@@ -35,9 +40,11 @@ class MapDefinition:
         self._check_entries(kind, findings)
         self._check_flags(kind, findings)
         self._check_inner(kind, findings)
+        self._check_place(findings)
         return MapSpec(
             findings.check_name("map", self.name, self.span), name, key_size, value_size,
-            self.max_entries, self.flags, key, value, self.inner, self.span,
+            self.max_entries, self.flags, key, value, self.inner, self.pinning, self.numa_node,
+            self.map_extra, span=self.span,
         )  # fmt: skip
 
     def _wrong(self, findings: Findings, message: str, hint: str | None = None) -> None:
@@ -65,11 +72,12 @@ class MapDefinition:
     ) -> tuple[int, str]:
         """Bytes and C type of the key or value; the type's only size where none is given."""
         sizes = () if kind is None else kind.key_sizes if part == "key" else kind.value_sizes
-        if isinstance(given, str) and given not in TYPE_SIZES and given:
+        named = _type_size(given) if isinstance(given, str) else given
+        if named is None:
             hint = "types are u8 to u64 and s8 to s64; give the bytes of any other, as in key=12"
             self._wrong(findings, f"{given!r} is no {part} type", hint.replace("key", part))
-            return 0, given
-        size = TYPE_SIZES.get(given, 0) if isinstance(given, str) else given
+            return 0, str(given)
+        size = named
         if size == 0 and len(sizes) == 1:
             size = sizes[0]
         if kind is None or self._size_is_right(part, size, sizes, kind, findings):
@@ -122,3 +130,22 @@ class MapDefinition:
             self._wrong(findings, f"a map of type {kind.name} needs an inner map", hint)
         elif self.inner is not None and not outer:
             self._wrong(findings, f"a map of type {kind.name} has no inner map")
+        elif self.inner is not None and self.inner.inner is not None:
+            message = f"inner map {self.inner.name!r} has maps inside itself"
+            self._wrong(findings, message, "the kernel allows one level")
+
+    def _check_place(self, findings: Findings) -> None:
+        if self.pinning not in ("", "by_name"):
+            self._wrong(findings, f"there is no pinning {self.pinning!r}", "say pinning='by_name'")
+        if self.numa_node is not None and not 0 <= self.numa_node <= _U32_MAX:
+            self._wrong(findings, f"numa_node = {self.numa_node} is outside 0 to {_U32_MAX}")
+        if not 0 <= self.map_extra < 1 << 64:
+            self._wrong(findings, f"map_extra = {self.map_extra:#x} does not fit 64 bits")
+
+
+def _type_size(name: str) -> int | None:
+    """Bytes of a type such as "u32" or "u8[6]"; 0 for no name, None for no type."""
+    match = _ARRAY.fullmatch(name)
+    if match is not None:
+        return TYPE_SIZES[match[1]] * int(match[2])
+    return TYPE_SIZES.get(name) if name else 0

@@ -40,7 +40,10 @@ def test_a_file_is_told_of_all_its_mistakes_and_no_others(path: Path, bless: boo
         ("r0 = *(u32 *)(r1 + xdp_md.dataend)", "did you mean xdp_md.data_end?"),
         (".map m, aray, key=u32, value=u32, max_entries=1", "did you mean array?"),
         (".map m, array, kee=u32, value=u32, max_entries=1", "did you mean key?"),
-        ("mov r1, 2", "this dialect writes operators, as in r1 += 2 and r1 = *(u32 *)(r2 + 4)"),
+        (
+            "r0 = 1; mov r1, 2",
+            "this dialect writes operators, as in r1 += 2 and r1 = *(u32 *)(r2 + 4)",
+        ),
         ("r1 = w2", "write r2"),
         ("w1 += r2", "write w2"),
         ("r0 = 09", "a leading 0 makes a number octal"),

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.cli.support import Command
+from tests.cli.support import Command, Outcome
 from tests.support import ROOT, find_tool
 
 COUNTER = ROOT / "examples" / "xdp_stats_assembly" / "xdp_stats.s"
@@ -160,3 +160,54 @@ def test_a_reader_that_leaves_early_ends_it_without_a_word() -> None:
     done = subprocess.run(command, stdout=write, stderr=subprocess.PIPE, check=False)
     os.close(write)
     assert (done.returncode, done.stderr) == (1, b"")
+
+
+def test_asm_and_disasm_take_the_dialect(ebpfasm: Command, tmp_path: Path) -> None:
+    text = tmp_path / "x.s"
+    text.write_text("mov %r0, 1\nexit\n")
+    for dialect in ("auto", "mnemonic"):
+        outcome = ebpfasm("asm", text, "--format", "hex", "--dialect", dialect)
+        assert outcome.out == "b7 00 00 00 01 00 00 00\n95 00 00 00 00 00 00 00\n"
+    assert ebpfasm("asm", text, "--dialect", "llvm").status != 0
+    outcome = ebpfasm("disasm", COUNTER, "--dialect", "mnemonic")
+    assert "    lddw %r1, xdp_stats_map\n    call bpf_map_lookup_elem\n" in outcome.out
+
+
+COMPILED = """\
+\t.file\t"x.c"
+\t.section\txdp,"ax",@progbits
+\t.globl\tpass_all
+pass_all:
+\tr0 = 2
+\texit
+"""
+
+
+def test_asm_makes_an_object_of_a_hand_written_file(ebpfasm: Command, tmp_path: Path) -> None:
+    source, target = tmp_path / "drop.s", tmp_path / "drop.o"
+    source.write_text(".section xdp\ndrop: r0 = 1; exit\n")
+    assert ebpfasm("asm", source, "-o", target) == Outcome(0, "", "")
+    assert target.read_bytes()[:5] == b"\x7fELF\x02"
+    outcome = ebpfasm("asm", source, "-o", target, "--prog", "drop")
+    assert outcome.err == "error[cli-usage]: an object holds all programs: --prog chooses none\n"
+
+
+def test_asm_makes_an_object_of_what_clang_wrote(ebpfasm: Command, tmp_path: Path) -> None:
+    source, target = tmp_path / "x.s", tmp_path / "x.o"
+    source.write_text(COMPILED)
+    assert ebpfasm("asm", source, "-o", target, "--byteorder", "big") == Outcome(0, "", "")
+    assert target.read_bytes()[:6] == b"\x7fELF\x02\x02"
+    source.write_text(COMPILED.replace("r0 = 2", "r0 = bswap16 r0"))
+    outcome = ebpfasm("asm", source, "-o", target, "--cpu", "v3")
+    assert outcome.status == 1
+    assert "error[asm-" in outcome.err
+
+
+def test_asm_says_what_to_do_with_a_compiler_s_file_that_is_no_object(
+    ebpfasm: Command, tmp_path: Path
+) -> None:
+    source = tmp_path / "x.s"
+    source.write_text(COMPILED.replace("pass_all:\n", "pass_all:\n\t.cfi_startproc\n"))
+    outcome = ebpfasm("asm", source)
+    assert outcome.status == 1
+    assert "hint: a compiler's file becomes an object: ebpfasm asm FILE -o FILE.o" in outcome.err

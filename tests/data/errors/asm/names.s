@@ -6,7 +6,7 @@
 .map p, hash, key=u23, value=u64, max_entries=1, colour=3  # error[asm-map]@19: u23 is no type for a key ## error[asm-map]@50: a map has no colour
 .map q, hash, key=u32, value=u64  # error[asm-map]@1: max_entries= is missing
 .map r, hash, key=u32, key=u32, value=u64, max_entries=1  # error[asm-map]@24: key is given twice
-.map s, hash, key=u32, value=u64, max_entries=4294967296, flags=BPF_F_NONE  # error[asm-range]@47: 4294967296 is outside 0 to 4294967295 ## error[asm-symbol]@65: BPF_F_NONE is no constant
+.map s, hash, key=u32, value=u64, max_entries=4294967296, flags=BPF_F_NONE  # error[asm-range]@47: 4294967296 is outside 0 to 4294967295 ## error[asm-symbol]@65: BPF_F_NONE is no constant and no field
 .map t  # error[asm-map]@1: .map needs a name and a type first
 .section xdp
 f:

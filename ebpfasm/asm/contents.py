@@ -1,0 +1,237 @@
+"""A section while it is filled: bytes, what is still to be filled in, and labels' places.
+
+All sizes are known when a line is read, for BPF's instructions have one length each: so
+contents are one array of bytes, and addresses are final as soon as they are taken.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from ebpfasm.asm.arguments import Arguments
+from ebpfasm.asm.expressions import Expression, Literal, Meaning, Name, evaluate
+from ebpfasm.asm.statements import RawDirective
+from ebpfasm.errors import Diagnostic, Span, error
+from ebpfasm.isa.codec import ByteOrder
+
+# directive -> bytes of each of its values; LLVM's names, and GNU's for BPF.
+INTEGERS = {
+    ".byte": 1, ".2byte": 2, ".short": 2, ".hword": 2, ".half": 2, ".value": 2,
+    ".4byte": 4, ".long": 4, ".int": 4, ".word": 4, ".8byte": 8, ".quad": 8, ".dword": 8,
+}  # fmt: skip
+STRINGS = {".ascii": b"", ".asciz": b"\0", ".string": b"\0"}
+SPACES = (".zero", ".skip", ".space", ".fill")
+ALIGNMENTS = (".p2align", ".balign", ".align")
+LEBS = (".uleb128", ".sleb128")
+
+# Directives that fill a section, and how each is written.
+USAGE: dict[str, str] = {
+    **{name: f"{name} NUMBER [, NUMBER ...]" for name in INTEGERS},
+    **{name: f'{name} "TEXT" [, "TEXT" ...]' for name in STRINGS},
+    ".zero": ".zero BYTES",
+    ".skip": ".skip BYTES [, VALUE]",
+    ".space": ".space BYTES [, VALUE]",
+    ".fill": ".fill COUNT [, BYTES [, VALUE]]",
+    ".p2align": ".p2align POWER [, VALUE [, MOST]]",
+    ".balign": ".balign BYTES [, VALUE [, MOST]]",
+    ".align": ".align BYTES [, VALUE [, MOST]]",
+    **{name: f"{name} NUMBER [, NUMBER ...]" for name in LEBS},
+}
+
+# More than any object holds; a mistake of one digit shall not eat the memory.
+MOST_BYTES = 1 << 30
+
+_GOTO_NEXT = b"\x05" + bytes(7)  # `goto +0`, alike in both byte orders
+
+
+@dataclass(frozen=True, slots=True)
+class Fixup:
+    """A field of `size` bytes whose value is known only when all labels are."""
+
+    offset: int
+    size: int
+    value: Expression
+    span: Span
+
+
+@dataclass(slots=True)
+class Contents:
+    """A section's bytes so far. `size` is what a section without content would take."""
+
+    name: str
+    executable: bool = False
+    nobits: bool = False
+    align: int = 1
+    data: bytearray = field(default_factory=bytearray)
+    size: int = 0
+    fixups: list[Fixup] = field(default_factory=list)
+    nonzero: bool = False  # something else than zeros was to go where there is no content
+
+    @property
+    def here(self) -> int:
+        """The offset of what comes next."""
+        return self.size if self.nobits else len(self.data)
+
+    def append(self, chunk: bytes) -> None:
+        """Add bytes; in a section without content only their number counts."""
+        if self.nobits:
+            self.size += len(chunk)
+            self.nonzero = self.nonzero or any(chunk)
+        else:
+            self.data += chunk
+
+    def reserve(self, count: int, value: int = 0) -> None:
+        """Add a byte many times."""
+        if self.nobits:
+            self.size += count
+            self.nonzero = self.nonzero or value != 0
+        else:
+            self.data += bytes([value]) * count
+
+    def align_to(self, align: int, value: int | None = None, most: int | None = None) -> None:
+        """Fill up to a multiple of `align`; not at all where that takes more than `most` bytes."""
+        self.align = max(self.align, align)
+        count = -self.here % align
+        if most is not None and count > most:
+            return
+        if self.executable and value is None and count % 8 == 0:
+            # What the processor may run into must be an instruction that does nothing.
+            self.append(_GOTO_NEXT * (count // 8))
+        else:
+            self.reserve(count, value or 0)
+
+
+Lookup = Callable[[Name], Meaning | None]
+
+
+class Filler:
+    """Carries out the directives that fill sections.
+
+    `lookup` says what a name means now: a number, or a place if labels are known that far.
+    """
+
+    def __init__(self, wrong: list[Diagnostic], byteorder: ByteOrder, lookup: Lookup) -> None:
+        self._wrong = wrong
+        self._order = byteorder
+        self._lookup = lookup
+
+    def fill(self, directive: RawDirective, into: Contents) -> None:
+        """Carry one directive out. Raises Misread where it is written wrongly."""
+        name = directive.name
+        source, usage = directive.span.source, f"write {USAGE[name]}"
+        arguments = Arguments(source, directive.text, directive.start, usage)
+        if name in INTEGERS:
+            self._integers(arguments, INTEGERS[name], into)
+        elif name in STRINGS:
+            self._strings(arguments, STRINGS[name], into)
+        elif name in LEBS:
+            self._lebs(arguments, name == ".sleb128", into)
+        elif name in ALIGNMENTS:
+            self._alignment(arguments, name, into)
+        else:
+            self._space(arguments, name, into)
+
+    def _integers(self, arguments: Arguments, size: int, into: Contents) -> None:
+        if arguments.done:
+            raise arguments.problem("a number is missing")
+        while True:
+            plain = arguments.plain()
+            if plain is not None and -(1 << 8 * size - 1) <= plain < 1 << 8 * size:
+                into.append((plain & (1 << 8 * size) - 1).to_bytes(size, self._order))
+            else:
+                tree = arguments.expression() if plain is None else Literal(plain, arguments.plain_span)
+                self._integer(tree, size, into)
+            if not arguments.comma():
+                return
+
+    def _integer(self, tree: Expression, size: int, into: Contents) -> None:
+        if isinstance(tree, Literal):
+            into.append(packed(tree.value, size, self._order, tree.span, self._wrong))
+            return
+        into.fixups.append(Fixup(into.here, size, tree, tree.span))
+        into.reserve(size)
+
+    def _strings(self, arguments: Arguments, end: bytes, into: Contents) -> None:
+        while not arguments.done:
+            into.append(arguments.string() + end)
+            if not arguments.comma():
+                return
+
+    def number(self, arguments: Arguments, low: int, high: int) -> int:
+        """A number that is known here, within bounds."""
+        plain = arguments.plain()
+        if plain is not None and low <= plain <= high:
+            return plain
+        span = arguments.plain_span
+        if plain is None:
+            tree = arguments.expression()
+            span = tree.span
+            plain = evaluate(tree, self._lookup, self._wrong.append)
+        if not low <= plain <= high:
+            self._wrong.append(error("asm-range", f"{plain} is outside {low} to {high}", span))
+            return low if low > plain else 0
+        return plain
+
+    def _space(self, arguments: Arguments, name: str, into: Contents) -> None:
+        count = self.number(arguments, 0, MOST_BYTES)
+        size, value = 1, 0
+        if name == ".fill":
+            size = self.number(arguments, 0, 8) if arguments.comma() else 1
+        if arguments.comma():
+            value = self.number(arguments, -(1 << 63), (1 << 64) - 1)
+        arguments.finish()
+        if count * size + into.here > MOST_BYTES:
+            raise arguments.problem(f"the section would be larger than {MOST_BYTES} bytes")
+        if size == 1:
+            into.reserve(count, value & 0xFF)
+        else:
+            into.append((value & (1 << 8 * size) - 1).to_bytes(size, self._order) * count)
+
+    def _alignment(self, arguments: Arguments, name: str, into: Contents) -> None:
+        if name == ".p2align":
+            align = 1 << self.number(arguments, 0, 30)
+        else:
+            align = self.number(arguments, 0, 1 << 30) or 1
+            if align & (align - 1):
+                raise arguments.problem(f"{align} is no power of two")
+        value = most = None
+        if arguments.comma():
+            value = None if arguments.empty() else self.number(arguments, -128, 255) & 0xFF
+            if arguments.comma():
+                most = self.number(arguments, 0, MOST_BYTES)
+        arguments.finish()
+        into.align_to(align, value, most)
+
+    def _lebs(self, arguments: Arguments, signed: bool, into: Contents) -> None:
+        while True:
+            low = -(1 << 63) if signed else 0
+            value = self.number(arguments, low, (1 << 64) - 1)
+            into.append(_leb128(value, signed))
+            if not arguments.comma():
+                return
+
+
+def _leb128(value: int, signed: bool) -> bytes:
+    """A number in groups of seven bits, lowest first (DWARF 5, section 7.6)."""
+    chunk = bytearray()
+    while True:
+        low = value & 0x7F
+        value >>= 7
+        # What is left must be no more than the sign of what was written.
+        if value == (-1 if signed and low & 0x40 else 0):
+            chunk.append(low)
+            return bytes(chunk)
+        chunk.append(low | 0x80)
+
+
+def packed(
+    value: int, size: int, byteorder: ByteOrder, span: Span, wrong: list[Diagnostic]
+) -> bytes:
+    """A number as it stands in memory, signed or unsigned; reported where it does not fit."""
+    bits = 8 * size
+    if not -(1 << bits - 1) <= value < 1 << bits:
+        low, high = -(1 << bits - 1), (1 << bits) - 1
+        wrong.append(error("asm-range", f"{value} is outside {low} to {high}", span))
+        value = 0
+    return (value & (1 << bits) - 1).to_bytes(size, byteorder)

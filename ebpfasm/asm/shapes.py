@@ -1,0 +1,178 @@
+"""What a statement's shape means, learnt from the grammar by asking it twice.
+
+A shape is a statement without its registers, numbers and names (runtime/native/text.c cuts them
+out). Reading it with values that can be told apart shows which value goes into which field; so
+the grammar and its reader stay the only ones who know what a statement means.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cache
+from itertools import combinations
+
+from ebpfasm.asm.printer import text_of
+from ebpfasm.asm.reader import StatementReader
+from ebpfasm.asm.statements import Operation, Role
+from ebpfasm.errors import Diagnostic, Source, Span
+from ebpfasm.ir import Instruction
+from ebpfasm.isa.table import TABLE
+
+# The marks that text.c puts into a shape.
+WIDE, NARROW, NUMBER, NAME = "\x01", "\x02", "\x03", "\x04"
+_MARK = re.compile("[\x01-\x04]")
+_WORD = re.compile(r"(?<![0-9])[A-Za-z_.$][\w.$@]*")
+_REGISTER = re.compile(r"[rw][0-9]+")
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a field's content comes from: a value's number and sign, or a constant."""
+
+    value: int = -1
+    negative: bool = False
+    fixed: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """How a shape becomes an instruction: from one statement of it, all are known.
+
+    `same` are pairs of values that must be equal, `zero` values that must be 0. `name` is the
+    value that is a symbol's name, -1 without one; `role` is what that symbol stands for.
+    """
+
+    operation: Operation
+    dst: Place
+    src: Place
+    off: Place
+    imm: Place
+    same: tuple[tuple[int, int], ...]
+    zero: tuple[int, ...]
+    name: int = -1
+    role: Role | None = None
+
+
+@cache
+def words() -> tuple[str, ...]:
+    """Words that are part of a shape: those that the printer writes, registers left out."""
+    found = {
+        word
+        for spec in TABLE
+        for word in _WORD.findall(text_of(Instruction(spec), plain=True))
+        if not _REGISTER.fullmatch(word)
+    }
+    return tuple(sorted(found))
+
+
+@cache
+def learn(shape: str) -> Recipe | None:
+    """The recipe for a shape, None where each statement of it has to be read by itself."""
+    marks = _MARK.findall(shape)
+    registers = [number for number, mark in enumerate(marks) if mark in (WIDE, NARROW)]
+    for same, zero in _guesses(registers):
+        first = _ask(shape, marks, same, zero, 1)
+        if first is None:
+            continue
+        recipe = _compare(marks, first, _values(marks, same, zero, 1), same, zero)
+        second = _ask(shape, marks, same, zero, 2)
+        if recipe is None or second is None:
+            return None
+        again = _compare(marks, second, _values(marks, same, zero, 2), same, zero)
+        return recipe if again is not None and _alike(recipe, again) else None
+    return None
+
+
+Pairs = tuple[tuple[int, int], ...]
+
+
+def _guesses(registers: list[int]) -> Iterator[tuple[Pairs, tuple[int, ...]]]:
+    """What registers may have to do with each other: nothing, two the same, or one or two r0."""
+    yield (), ()
+    for pair in combinations(registers, 2):
+        yield (pair,), ()
+    for number in (1, 2):
+        for zero in combinations(registers, number):
+            yield (), zero
+
+
+def _values(marks: list[str], same: Pairs, zero: tuple[int, ...], turn: int) -> list[int]:
+    """Values that can be told apart: registers from 1 to 9, numbers from 100 on."""
+    values = []
+    for number, mark in enumerate(marks):
+        registers = 1 + number if turn == 1 else 9 - number
+        values.append(registers if mark in (WIDE, NARROW) else 100 + 10 * turn + number)
+    for low, high in same:
+        values[high] = values[low]
+    for number in zero:
+        values[number] = 0
+    return values
+
+
+def _ask(
+    shape: str, marks: list[str], same: Pairs, zero: tuple[int, ...], turn: int
+) -> Operation | None:
+    values = iter(zip(marks, _values(marks, same, zero, turn), strict=True))
+
+    def spell(match: re.Match[str]) -> str:
+        mark, value = next(values)
+        return {WIDE: "r", NARROW: "w", NUMBER: "", NAME: "name_"}[mark] + str(value)
+
+    text = _MARK.sub(spell, shape)
+    source = Source("<shape>", text)
+    wrong: list[Diagnostic] = []
+    found = StatementReader(source, wrong).read(Span(source, 0, len(text)), text)
+    if wrong or len(found) != 1 or not isinstance(found[0], Operation):
+        return None
+    return found[0]
+
+
+def _compare(
+    marks: list[str], found: Operation, values: list[int], same: Pairs, zero: tuple[int, ...]
+) -> Recipe | None:
+    """Find each field's content among the values; None where a value went nowhere."""
+    fixed = found.spec.fixed_fields
+    registers = [number for number, mark in enumerate(marks) if mark in (WIDE, NARROW)]
+    numbers = [number for number, mark in enumerate(marks) if mark == NUMBER]
+    places = {
+        "dst": _place(found.dst, registers, values, 0),
+        "src": _place(found.src, registers, values, fixed.get("src", 0)),
+        "off": _place(found.off, numbers, values, fixed.get("off", 0)),
+        "imm": _place(found.imm, numbers, values, fixed.get("imm", 0)),
+    }
+    name, role = -1, None
+    if found.symbol is not None:
+        role = found.symbol.role
+        names = {f"name_{values[n]}": n for n, mark in enumerate(marks) if mark == NAME}
+        name = names.get(found.symbol.name, -1)
+        if name == -1:
+            return None
+    used = {place.value for place in places.values()} | {name, *zero}
+    used |= {high for low, high in same if low in used}
+    if any(number not in used for number in range(len(marks))):
+        return None
+    return Recipe(
+        found, places["dst"], places["src"], places["off"], places["imm"], same, zero, name, role
+    )
+
+
+def _place(content: int, candidates: list[int], values: list[int], fixed: int) -> Place:
+    for number in candidates:
+        if content and abs(content) == values[number]:
+            return Place(number, content < 0)
+    # A row's own constants are not in the operation: the codec puts them there.
+    return Place(fixed=fixed or content)
+
+
+def _alike(one: Recipe, other: Recipe) -> bool:
+    return (one.operation.spec, one.dst, one.src, one.off, one.imm, one.name, one.role) == (
+        other.operation.spec,
+        other.dst,
+        other.src,
+        other.off,
+        other.imm,
+        other.name,
+        other.role,
+    )
