@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -68,6 +69,19 @@ def test_the_counter_runs_on_an_interface_of_one_s_own(name: str, veth: VethPair
         last = json.loads(process.stdout.read().splitlines()[-1])
         assert (last["counted"]["XDP_PASS"], last["sent"]) == (100, None)
         assert process.wait() == 0
+
+
+@pytest.mark.kernel
+@pytest.mark.tool("bpftool")
+def test_bpftool_counts_with_the_object_that_was_written(tmp_path: Path) -> None:
+    target = tmp_path / "traffic.o"
+    words = ("--json", "--duration", "0.5", "-o", str(target))
+    first, second, *_, last = lines(example("object_for_libbpf", *words))
+    assert (first["object"], second["attached"]) == (str(target), "veth0")
+    assert target.read_bytes()[:4] == b"\x7fELF"
+    assert last["sent"] > 0
+    assert last["counted"] == {"packets": last["sent"], "bytes": 52 * last["sent"]}
+    assert not list(Path("/sys/fs/bpf").glob("ebpfasm-*"))
 
 
 @pytest.mark.kernel

@@ -8,6 +8,7 @@ from typing import assert_never
 from ebpfasm.errors import Diagnostic, EncodeError, LinkError, error
 from ebpfasm.ir.instruction import Instruction
 from ebpfasm.ir.link import LinkedProgram, link
+from ebpfasm.ir.packed import Packed
 from ebpfasm.ir.references import (
     CoreRef,
     FunctionRef,
@@ -52,6 +53,8 @@ def image(linked: LinkedProgram, *, byteorder: ByteOrder = "little") -> Image:
     for each value that does not fit its field; LinkError where a label or function is left,
     which `ir.link` leaves none of.
     """
+    if isinstance(linked.instructions, Packed) and byteorder == "little":
+        return _packed_image(linked.instructions)
     chunks: list[bytes] = []
     relocations: list[Relocation] = []
     wrong: list[Diagnostic] = []
@@ -70,6 +73,14 @@ def image(linked: LinkedProgram, *, byteorder: ByteOrder = "little") -> Image:
     if wrong:
         raise EncodeError(*wrong)
     return Image(b"".join(chunks), tuple(relocations), byteorder)
+
+
+def _packed_image(packed: Packed) -> Image:
+    found = [
+        Relocation(packed.slots[index], _loadable(packed[index], ref))
+        for index, ref in sorted(packed.refs.items())
+    ]
+    return Image(packed.code, tuple(found))
 
 
 def encode(program: ProgramSpec, *, byteorder: ByteOrder = "little") -> bytes:

@@ -9,7 +9,7 @@ lie in order of the slots, and none lies on the second slot of a 64-bit immediat
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from ebpfasm.btf import codec
@@ -43,7 +43,7 @@ from ebpfasm.ir.instruction import Instruction
 from ebpfasm.ir.link import LinkedProgram
 from ebpfasm.ir.specs import MapSpec
 from ebpfasm.isa.codec import ByteOrder
-from ebpfasm.isa.kinds import PROGRAM_TYPES
+from ebpfasm.isa.kinds import MAP_TYPES, PROGRAM_TYPES
 
 # KSYM_NAME_LEN of kernels before 6.1 is 128, with the final zero byte.
 _NAME_LENGTH = 127
@@ -90,12 +90,24 @@ def debug_info(linked: LinkedProgram, *, byteorder: ByteOrder = "little") -> Deb
 
 def _describe(linked: LinkedProgram, byteorder: ByteOrder, *, texts: bool) -> DebugInfo:
     strings = StringTable()
-    lines = _Lines(strings, texts)
+    lines = Lines(strings, texts)
     line_info = pack_line_info(lines.of(linked), byteorder)
     types, ids = _function_types(linked)
     functions = zip(linked.functions, ids, strict=True)
     func_info = pack_func_info((FuncInfo(each.slot, id) for each, id in functions), byteorder)
     return DebugInfo(codec.encode(Btf(types), byteorder, strings=strings), func_info, line_info)
+
+
+INT = Int("int", 4, 32, IntEncoding.SIGNED)
+
+
+def context_type(program_type: str) -> BtfType:
+    """What the first parameter of a program points to."""
+    row = PROGRAM_TYPES.by_name.get(program_type)
+    context = row.context if row is not None else None
+    # The kernel knows a context by the struct's name alone. Where the context is no struct, a
+    # pointer to a number is what it can size: `void *` puts a complaint into every log.
+    return Struct(context, 0, ()) if context else Int("u64", 8, 64)
 
 
 def _function_types(linked: LinkedProgram) -> tuple[tuple[BtfType, ...], list[int]]:
@@ -104,14 +116,9 @@ def _function_types(linked: LinkedProgram) -> tuple[tuple[BtfType, ...], list[in
     The kernel compares a static function's parameters with nothing; what it asks of every
     function is an integer result, or legacy packet loads and tail calls are refused there.
     """
-    row = PROGRAM_TYPES.by_name.get(linked.type)
-    context = row.context if row is not None else None
-    # The kernel knows a context by the struct's name alone. Where the context is no struct, a
-    # pointer to a number is what it can size: `void *` puts a complaint into every log.
-    pointed: BtfType = Struct(context, 0, ()) if context else Int("u64", 8, 64)
     types: list[BtfType] = [
-        Int("int", 4, 32, IntEncoding.SIGNED),
-        pointed,
+        INT,
+        context_type(linked.type),
         Ptr(2),
         FuncProto(1, (Param("ctx", 3),)),
     ]
@@ -119,17 +126,18 @@ def _function_types(linked: LinkedProgram) -> tuple[tuple[BtfType, ...], list[in
     if subprograms:
         types.append(FuncProto(1))
     first = len(types) + 1
-    types.append(Func(_btf_name(main.name), 4, FuncLinkage.GLOBAL))
-    types += [Func(_btf_name(each.name), 5, FuncLinkage.STATIC) for each in subprograms]
+    types.append(Func(btf_name(main.name), 4, FuncLinkage.GLOBAL))
+    types += [Func(btf_name(each.name), 5, FuncLinkage.STATIC) for each in subprograms]
     return tuple(types), list(range(first, len(types) + 1))
 
 
-def _btf_name(name: str) -> str:
+def btf_name(name: str) -> str:
+    """A function's name as every kernel's BTF takes it."""
     # Dots came to functions' names in 6.6; an identifier is good for every kernel.
     return identifier(name)[:_NAME_LENGTH]
 
 
-class _Lines:
+class Lines:
     """Makes line records, and adds the texts that they name to the strings."""
 
     def __init__(self, strings: StringTable, texts: bool) -> None:
@@ -178,13 +186,13 @@ def _function_spans(linked: LinkedProgram) -> dict[int, Location | None]:
     }
 
 
-def _bodies(linked: LinkedProgram) -> Iterator[tuple[Instruction, ...]]:
+def _bodies(linked: LinkedProgram) -> Iterator[Sequence[Instruction]]:
     starts = [each.index for each in linked.functions]
     for begin, end in zip(starts, [*starts[1:], len(linked.instructions)], strict=True):
         yield linked.instructions[begin:end]
 
 
-def _first_span(body: tuple[Instruction, ...]) -> Location | None:
+def _first_span(body: Sequence[Instruction]) -> Location | None:
     return next((each.span for each in body if each.span is not None), None)
 
 
@@ -211,12 +219,16 @@ def map_types(spec: MapSpec, *, byteorder: ByteOrder = "little") -> MapTypes | N
     Types are u8 to u64, s8 to s64 and arrays of them ("u8[6]"). None where one of them is not
     known or has another size than the map's, and where the kernel takes no BTF for the map.
     """
-    if spec.type not in _TYPED_MAPS:
+    row = MAP_TYPES.find(spec.type) if isinstance(spec.type, str) else None
+    needed = row is not None and row.needs_btf
+    if spec.type not in _TYPED_MAPS and not needed:
         return None
     types: list[BtfType] = []
     ids = []
     for name, size in ((spec.key, spec.key_size), (spec.value, spec.value_size)):
-        if not _add_type(types, name, size):
+        # Local storage is created with types only, and any of the right size will do.
+        plain = ("u32" if size == 4 else f"u8[{size}]") if needed else ""
+        if not (_add_type(types, name, size) or (plain and _add_type(types, plain, size))):
             return None
         ids.append(len(types))
     return MapTypes(codec.encode(Btf(tuple(types)), byteorder), *ids)

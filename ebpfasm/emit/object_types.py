@@ -1,0 +1,175 @@
+"""BTF of an object: what its functions, maps and variables are, as clang writes it for libbpf.
+
+A map is a variable in the section .maps whose type is a struct of pointers: to `int[N]` for a
+number N, to the key and to the value (libbpf's `__uint` and `__type`).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from ebpfasm.btf.types import (
+    Array,
+    Btf,
+    BtfType,
+    DataSec,
+    Func,
+    FuncLinkage,
+    FuncProto,
+    Int,
+    IntEncoding,
+    Member,
+    Param,
+    Ptr,
+    SecVar,
+    Struct,
+    Var,
+    VarLinkage,
+)
+from ebpfasm.emit.debug import INT, btf_name, context_type
+from ebpfasm.errors import LinkError, error
+from ebpfasm.ir.specs import MapSpec, VarSpec
+from ebpfasm.isa.kinds import MAP_TYPES
+
+_INDEX = Int("__ARRAY_SIZE_TYPE__", 4, 32)
+_SCALAR = re.compile(r"([us])(8|16|32|64)(?:\[([1-9][0-9]{0,8})\])?")
+_PIN_BY_NAME = 1  # LIBBPF_PIN_BY_NAME
+_POINTER = 8  # bytes, of every member of a map's struct
+
+
+@dataclass(frozen=True, slots=True)
+class Placed:
+    """A variable of a section: its symbol's name and its bytes."""
+
+    name: str
+    size: int
+
+
+class ObjectTypes:
+    """Gathers types; one that is there already is not added again."""
+
+    def __init__(self) -> None:
+        self._types: list[BtfType] = []
+        self._ids: dict[BtfType, int] = {}
+        self._sections: list[tuple[DataSec, tuple[Placed, ...]]] = []
+
+    def function(self, name: str, program_type: str | None) -> int:
+        """The id of `int NAME(CONTEXT *ctx)`, of a static `int NAME(void)` without a type."""
+        params: tuple[Param, ...] = ()
+        if program_type is not None:
+            params = (Param("ctx", self._add(Ptr(self._add(context_type(program_type))))),)
+        proto = self._add(FuncProto(self._add(INT), params))
+        linkage = FuncLinkage.STATIC if program_type is None else FuncLinkage.GLOBAL
+        return self._add(Func(btf_name(name), proto, linkage))
+
+    def maps(self, specs: Sequence[MapSpec]) -> tuple[Placed, ...]:
+        """Describe maps as the section .maps; say which symbol each gets, and its size."""
+        placed, variables = [], []
+        for spec in specs:
+            type_id = self._map(spec)
+            placed.append(Placed(spec.name, self._size(type_id)))
+            variables.append(self._variable(spec.name, type_id, placed[-1].size))
+        self._sections.append((DataSec(".maps", 0, tuple(variables)), tuple(placed)))
+        return tuple(placed)
+
+    def data(self, section: str, variables: Sequence[VarSpec]) -> None:
+        """Describe a section's variables: numbers where their size is one's, else bytes."""
+        rows = tuple(
+            self._variable(each.name, self._bytes(each.size), each.size) for each in variables
+        )
+        placed = tuple(Placed(each.name, each.size) for each in variables)
+        self._sections.append((DataSec(section, 0, rows), placed))
+
+    def finish(self) -> Btf:
+        """The table: sections come last, as in clang's."""
+        return Btf((*self._types, *(section for section, _ in self._sections)))
+
+    def places(self, types_end: int) -> list[tuple[int, str]]:
+        """Where the offsets of variables are, and each one's name, if the types end there."""
+        found: list[tuple[int, str]] = []
+        at = types_end
+        for section, placed in reversed(self._sections):
+            at -= 12 * (1 + len(section.variables))
+            found += ((at + 12 * number + 4, each.name) for number, each in enumerate(placed, 1))
+        return sorted(found)
+
+    # Types -----------------------------------------------------------------------------------
+
+    def _add(self, each: BtfType) -> int:
+        known = self._ids.get(each)
+        if known is None:
+            self._types.append(each)
+            known = self._ids[each] = len(self._types)
+        return known
+
+    def _size(self, type_id: int) -> int:
+        each = self._types[type_id - 1]
+        assert isinstance(each, Struct)
+        return each.size
+
+    def _variable(self, name: str, type_id: int, size: int) -> SecVar:
+        var = Var(name, type_id, VarLinkage.GLOBAL_ALLOCATED)
+        return SecVar(self._add(var), 0, size)
+
+    def _map(self, spec: MapSpec) -> int:
+        number = spec.type if isinstance(spec.type, int) else MAP_TYPES.id_of(spec.type)
+        if number is None:
+            message = f"map {spec.name}: there is no map type {spec.type}"
+            raise LinkError(error("link-map", message, spec.span))
+        numbers = {
+            "type": number,
+            "max_entries": spec.max_entries,
+            "map_flags": spec.flags,
+            "map_extra": spec.map_extra,
+            "pinning": _PIN_BY_NAME if spec.pinning else 0,
+        }
+        members = {name: self._number(value) for name, value in numbers.items() if value}
+        if spec.numa_node is not None:
+            members["numa_node"] = self._number(spec.numa_node)
+        for side, kind, size in (
+            ("key", spec.key, spec.key_size),
+            ("value", spec.value, spec.value_size),
+        ):
+            if spec.inner is not None and side == "value":
+                continue
+            type_id = self._named(kind, size)
+            if type_id is not None:
+                members[side] = self._add(Ptr(type_id))
+            elif size:
+                members[f"{side}_size"] = self._number(size)
+        size = _POINTER * len(members)
+        if spec.inner is not None:
+            inner = self._add(Ptr(self._map(spec.inner)))
+            members["values"] = self._array(inner, 0)
+        return self._add(Struct("", size, _members(members)))
+
+    def _number(self, value: int) -> int:
+        return self._add(Ptr(self._array(self._add(INT), value)))
+
+    def _array(self, element: int, count: int) -> int:
+        return self._add(Array(element, self._add(_INDEX), count))
+
+    def _named(self, kind: str, size: int) -> int | None:
+        """The type that a name such as u32 or "u8[6]" means, None where it means none."""
+        match = _SCALAR.fullmatch(kind)
+        if match is None or int(match[2]) // 8 * int(match[3] or 1) != size:
+            return None
+        encoding = IntEncoding.SIGNED if match[1] == "s" else 0
+        element = self._add(
+            Int(f"{match[1]}{match[2]}", int(match[2]) // 8, int(match[2]), encoding)
+        )
+        return self._array(element, int(match[3])) if match[3] else element
+
+    def _bytes(self, size: int) -> int:
+        if size in (1, 2, 4, 8):
+            return self._add(Int(f"u{8 * size}", size, 8 * size))
+        return self._array(self._add(Int("u8", 1, 8)), size)
+
+
+def _members(types: Mapping[str, int]) -> tuple[Member, ...]:
+    return tuple(
+        Member(name, type_id, 8 * _POINTER * number)
+        for number, (name, type_id) in enumerate(types.items())
+    )

@@ -1,0 +1,1 @@
+"""An object for libbpf, made from assembly text."""
