@@ -1,0 +1,23 @@
+"""The virtual machine: runs programs with no kernel and no rights, and says where they go wrong.
+
+`reference.Interpreter` is the engine that defines what is right; ebpfasm.runtime.vm has the fast
+one. `VirtualMachine` is what users have.
+"""
+
+from ebpfasm.analysis.vm.machine import Machine
+from ebpfasm.analysis.vm.memory import describe
+from ebpfasm.analysis.vm.reference import Interpreter
+from ebpfasm.analysis.vm.result import RunResult
+from ebpfasm.analysis.vm.virtual import VirtualMachine
+from ebpfasm.analysis.vm.world import Event, Task, World
+
+__all__ = [
+    "Event",
+    "Interpreter",
+    "Machine",
+    "RunResult",
+    "Task",
+    "VirtualMachine",
+    "World",
+    "describe",
+]

@@ -1,0 +1,78 @@
+"""From a MapSpec to a map of the virtual machine."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from ebpfasm.analysis.vm.maps.map import VmMap, kind_of
+from ebpfasm.analysis.vm.maps.others import (
+    BloomMap,
+    EventsMap,
+    OuterMap,
+    ProgramsMap,
+    QueueMap,
+    RingMap,
+    TrieMap,
+)
+from ebpfasm.analysis.vm.maps.tables import (
+    ArrayMap,
+    HashMap,
+    LocalStorageMap,
+    LruMap,
+    RecorderMap,
+)
+from ebpfasm.errors import VmError, error
+from ebpfasm.ir.specs import MapSpec
+from ebpfasm.isa.kinds import MAP_TYPES
+
+if TYPE_CHECKING:
+    from ebpfasm.analysis.vm.world import World
+
+_KINDS: dict[str, type[VmMap]] = {
+    **dict.fromkeys(("array", "percpu_array"), ArrayMap),
+    **dict.fromkeys(("hash", "percpu_hash"), HashMap),
+    **dict.fromkeys(("lru_hash", "lru_percpu_hash"), LruMap),
+    "lpm_trie": TrieMap,
+    **dict.fromkeys(("queue", "stack"), QueueMap),
+    "bloom_filter": BloomMap,
+    **dict.fromkeys(("array_of_maps", "hash_of_maps"), OuterMap),
+    "prog_array": ProgramsMap,
+    "ringbuf": RingMap,
+    "perf_event_array": EventsMap,
+    **dict.fromkeys(
+        (
+            "devmap",
+            "devmap_hash",
+            "cpumap",
+            "xskmap",
+            "sockmap",
+            "sockhash",
+            "reuseport_sockarray",
+            "cgroup_array",
+        ),
+        RecorderMap,
+    ),
+    **dict.fromkeys(("cgroup_storage", "percpu_cgroup_storage"), LocalStorageMap),
+}
+
+
+def make(spec: MapSpec, world: World) -> VmMap:
+    """Make an empty map.
+
+    Raises VmError where the type has no meaning without a kernel or its sizes are not the type's.
+    """
+    kind = kind_of(spec)
+    made = _KINDS.get(kind)
+    if made is None:
+        message = f"map {spec.name!r}: the virtual machine has no maps of type {kind}"
+        raise VmError(error("vm-map", message, spec.span))
+    row = MAP_TYPES.find(kind)
+    for what, size, sizes in (
+        ("key", spec.key_size, row.key_sizes if row else ()),
+        ("value", spec.value_size, row.value_sizes if row else ()),
+    ):
+        if size < 0 or (size not in sizes if sizes else size == 0):
+            wanted = " or ".join(map(str, sizes)) or "1 or more"
+            message = f"map {spec.name!r}: a {what} of {kind} has {wanted} bytes, not {size}"
+            raise VmError(error("vm-map", message, spec.span))
+    return made(spec, world)

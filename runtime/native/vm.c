@@ -1,0 +1,421 @@
+/* The virtual machine: helpers that C answers, frames, and the two versions of the loop. */
+
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+#include "native.h"
+#include "vm_ops.h"
+
+enum { DONE, HELPER, FAULT, TOO_LONG };
+enum { WRITABLE = 1, CONTEXT = 2 };
+enum { ARRAY = 1, HASH = 2 };
+enum { START = 1 << 15 }; /* in a step's `writes`: a function begins here */
+enum { FRAME = 512, DEPTH = 8, CLOBBERED = 0x3e, TO_PYTHON = -1, TO_LOOP = -2 };
+
+#define PLACE 48
+#define LOW_MASK ((UINT64_C(1) << PLACE) - 1)
+#define likely(x) __builtin_expect(!!(x), 1)
+#define unlikely(x) __builtin_expect(!!(x), 0)
+
+#define NAME4(op) #op "64_imm", #op "64_reg", #op "32_imm", #op "32_reg",
+#define NAME1(op) #op,
+static const char *const names[] = {ALU_OPS(NAME4) JUMP_OPS(NAME4) OTHER_OPS(NAME1)};
+
+#define ENUM4(op) OP_##op##64_imm, OP_##op##64_reg, OP_##op##32_imm, OP_##op##32_reg,
+#define ENUM1(op) OP_##op,
+enum { ALU_OPS(ENUM4) JUMP_OPS(ENUM4) OTHER_OPS(ENUM1) OP_COUNT };
+
+const char *ebpfasm_vm_op(uint32_t number)
+{
+    return number < OP_COUNT ? names[number] : NULL;
+}
+
+/* ---- memory */
+
+static inline unsigned char *reach(const struct ebpfasm_vm_region *region, uint64_t address,
+                                   uint64_t length)
+{
+    uint64_t offset = (address & LOW_MASK) - region->base;
+    if (likely(region->shift == 0)) {
+        uint64_t inside = offset - region->low, span = region->high - region->low;
+        return likely(inside < span && span - inside >= length) ? region->host + offset : NULL;
+    }
+    uint64_t index = offset >> region->shift;
+    uint64_t within = offset & ((UINT64_C(1) << region->shift) - 1);
+    if (index >= region->high || within + length > region->size)
+        return NULL;
+    return region->host + index * region->stride + within;
+}
+
+static inline const struct ebpfasm_vm_region *find(const struct ebpfasm_vm *vm, uint64_t address)
+{
+    uint64_t number = address >> PLACE;
+    return likely(number < vm->region_count) ? &vm->regions[number] : &vm->regions[0];
+}
+
+static inline unsigned char *readable(const struct ebpfasm_vm *vm, uint64_t address, uint64_t length)
+{
+    return reach(find(vm, address), address, length);
+}
+
+static inline unsigned char *writable(const struct ebpfasm_vm *vm, uint64_t address, uint64_t length)
+{
+    const struct ebpfasm_vm_region *region = find(vm, address);
+    return likely(region->flags & WRITABLE) ? reach(region, address, length) : NULL;
+}
+
+/* Loads of fields that are pointers: 1 with *value, 0 for plain bytes, -1 for a part of one. */
+static int load_context(const struct ebpfasm_vm *vm, const struct ebpfasm_vm_region *region,
+                        uint64_t address, uint64_t length, uint64_t *value)
+{
+    uint64_t offset = (address & LOW_MASK) - region->base;
+    for (uint32_t i = 0; i < vm->pointer_count; i++) {
+        uint64_t at = vm->pointer_at[i];
+        if (offset + length <= at || at + 4 <= offset)
+            continue;
+        if (offset != at || length != 4)
+            return -1;
+        *value = vm->pointers[i];
+        return 1;
+    }
+    return 0;
+}
+
+static int may_write_context(const struct ebpfasm_vm *vm, const struct ebpfasm_vm_region *region,
+                             uint64_t address, uint64_t length)
+{
+    uint64_t offset = (address & LOW_MASK) - region->base;
+    if (vm->ranges_all)
+        return 1;
+    for (uint32_t i = 0; i < vm->range_count; i++)
+        if (vm->ranges[2 * i] <= offset && offset + length <= vm->ranges[2 * i + 1])
+            return 1;
+    return 0;
+}
+
+/* ---- hash indices */
+
+static uint32_t hash_of(const unsigned char *key, uint32_t size)
+{
+    uint64_t hash = UINT64_C(0x9e3779b97f4a7c15) ^ size, word;
+    while (size >= 8) {
+        memcpy(&word, key, 8);
+        hash = (hash ^ word) * UINT64_C(0xff51afd7ed558ccd);
+        hash ^= hash >> 32;
+        key += 8;
+        size -= 8;
+    }
+    word = 0;
+    memcpy(&word, key, size);
+    hash = (hash ^ word) * UINT64_C(0xc4ceb9fe1a85ec53);
+    return (uint32_t)(hash ^ hash >> 29);
+}
+
+static uint32_t bucket_of(const struct ebpfasm_vm_index *index, const unsigned char *key)
+{
+    uint32_t at = hash_of(key, index->key_size) & index->mask;
+    while (index->buckets[at] >= 0) {
+        const unsigned char *there = index->keys + (size_t)index->buckets[at] * index->key_size;
+        if (memcmp(there, key, index->key_size) == 0)
+            break;
+        at = (at + 1) & index->mask;
+    }
+    return at;
+}
+
+long ebpfasm_vm_find(const struct ebpfasm_vm_index *index, const unsigned char *key)
+{
+    return index->buckets[bucket_of(index, key)];
+}
+
+/* The new key's slot, or -1 where Python must make room first. */
+long ebpfasm_vm_insert(struct ebpfasm_vm_index *index, const unsigned char *key)
+{
+    if (index->count >= index->capacity)
+        return -1;
+    int32_t slot = index->free_count ? index->free[--index->free_count] : (int32_t)index->count;
+    index->buckets[bucket_of(index, key)] = slot;
+    memcpy(index->keys + (size_t)slot * index->key_size, key, index->key_size);
+    index->live[slot] = 1;
+    index->count++;
+    return slot;
+}
+
+long ebpfasm_vm_remove(struct ebpfasm_vm_index *index, const unsigned char *key)
+{
+    uint32_t hole = bucket_of(index, key), at = hole;
+    int32_t slot = index->buckets[hole];
+    if (slot < 0)
+        return -1;
+    /* Close the gap: move back what would not be found behind an empty bucket. */
+    for (;;) {
+        at = (at + 1) & index->mask;
+        if (index->buckets[at] < 0)
+            break;
+        const unsigned char *there = index->keys + (size_t)index->buckets[at] * index->key_size;
+        uint32_t home = hash_of(there, index->key_size) & index->mask;
+        if (((at - home) & index->mask) >= ((at - hole) & index->mask)) {
+            index->buckets[hole] = index->buckets[at];
+            hole = at;
+        }
+    }
+    index->buckets[hole] = -1;
+    index->live[slot] = 0;
+    index->free[index->free_count++] = slot;
+    index->count--;
+    return slot;
+}
+
+/* ---- helpers that C answers; 0 means that Python shall */
+
+static const struct ebpfasm_vm_map *map_at(const struct ebpfasm_vm *vm, uint64_t address)
+{
+    const struct ebpfasm_vm_region *region = find(vm, address);
+    if (!region->map || (address & LOW_MASK) != region->base)
+        return NULL;
+    return &vm->maps[region->map - 1];
+}
+
+static int64_t slot_of(const struct ebpfasm_vm_map *map, const unsigned char *key)
+{
+    if (map->kind == HASH)
+        return ebpfasm_vm_find(map->index, key);
+    uint32_t index;
+    memcpy(&index, key, 4);
+    return index < map->max_entries ? (int64_t)index : -1;
+}
+
+static uint64_t element(const struct ebpfasm_vm *vm, const struct ebpfasm_vm_map *map, int64_t slot)
+{
+    const struct ebpfasm_vm_region *values = &vm->regions[map->values];
+    uint64_t lane = map->lanes > 1 ? vm->cpu : 0;
+    uint64_t index = (uint64_t)slot * map->lanes + lane;
+    return ((uint64_t)map->values << PLACE) + values->base + (index << values->shift);
+}
+
+static int lookup(struct ebpfasm_vm *vm)
+{
+    const struct ebpfasm_vm_map *map = map_at(vm, vm->registers[1]);
+    if (!map || !map->kind)
+        return 0;
+    const unsigned char *key = readable(vm, vm->registers[2], map->key_size);
+    if (!key)
+        return 0;
+    int64_t slot = slot_of(map, key);
+    vm->registers[0] = slot < 0 ? 0 : element(vm, map, slot);
+    return 1;
+}
+
+static int update(struct ebpfasm_vm *vm)
+{
+    const struct ebpfasm_vm_map *map = map_at(vm, vm->registers[1]);
+    if (!map || !map->kind || vm->registers[4] > 2)
+        return 0;
+    const unsigned char *key = readable(vm, vm->registers[2], map->key_size);
+    const unsigned char *value = readable(vm, vm->registers[3], map->value_size);
+    if (!key || !value)
+        return 0;
+    int64_t slot = slot_of(map, key);
+    const struct ebpfasm_vm_region *values = &vm->regions[map->values];
+    uint64_t lane = map->lanes > 1 ? vm->cpu : 0;
+    int fresh = slot < 0;
+    if (fresh) {
+        if (map->kind != HASH || vm->registers[4] == 2 || map->lanes > 1)
+            return 0;
+        struct ebpfasm_vm_index *index = map->index;
+        if (index->count >= map->max_entries || index->count >= values->high)
+            return 0;
+        slot = ebpfasm_vm_insert(index, key);
+        if (slot < 0)
+            return 0;
+    } else if (vm->registers[4] == 1) {
+        return 0;
+    }
+    unsigned char *place = values->host + ((uint64_t)slot * map->lanes + lane) * values->stride;
+    memmove(place, value, map->value_size); /* the value may lie in this very place */
+    if (fresh)
+        memset(place + map->value_size, 0, values->stride - map->value_size);
+    vm->registers[0] = 0;
+    return 1;
+}
+
+static int delete(struct ebpfasm_vm *vm)
+{
+    const struct ebpfasm_vm_map *map = map_at(vm, vm->registers[1]);
+    if (!map || map->kind != HASH)
+        return 0;
+    const unsigned char *key = readable(vm, vm->registers[2], map->key_size);
+    if (!key)
+        return 0;
+    vm->registers[0] = ebpfasm_vm_remove(map->index, key) < 0 ? (uint64_t)-2 : 0; /* -ENOENT */
+    return 1;
+}
+
+static uint64_t chance(struct ebpfasm_vm *vm)
+{
+    uint64_t x = vm->chance;
+    x ^= x >> 12;
+    x ^= x << 25;
+    x ^= x >> 27;
+    vm->chance = x;
+    return x * UINT64_C(0x2545f4914f6cdd1d) >> 32;
+}
+
+static int call_helper(struct ebpfasm_vm *vm, int64_t number)
+{
+    if (number < 0 || number > 255 || !vm->builtin[number])
+        return 0;
+    switch (number) {
+    case 1: return lookup(vm);
+    case 2: return update(vm);
+    case 3: return delete(vm);
+    case 5: vm->registers[0] = vm->now; return 1;
+    case 7: vm->registers[0] = chance(vm); return 1;
+    case 8: vm->registers[0] = vm->cpu; return 1;
+    default: return 0;
+    }
+}
+
+/* ---- frames */
+
+static int enter(struct ebpfasm_vm *vm, int64_t back, uint32_t site)
+{
+    if (vm->depth >= DEPTH || vm->count >= vm->budget)
+        return 0;
+    struct ebpfasm_vm_frame *frame = &vm->frames[vm->depth];
+    struct ebpfasm_vm_region *region = &vm->regions[vm->first_frame + vm->depth];
+    memset(region->host, 0, FRAME);
+    region->high = FRAME;
+    frame->back = back;
+    frame->site = site;
+    frame->known = vm->known;
+    frame->loops = vm->may_goto;
+    memcpy(frame->kept, &vm->registers[6], sizeof frame->kept);
+    vm->registers[10] = ((uint64_t)(vm->first_frame + vm->depth) << PLACE) + region->base + FRAME;
+    vm->depth++;
+    return 1;
+}
+
+static struct ebpfasm_vm_frame *leave(struct ebpfasm_vm *vm)
+{
+    struct ebpfasm_vm_frame *frame = &vm->frames[--vm->depth];
+    vm->regions[vm->first_frame + vm->depth].high = 0;
+    memcpy(&vm->registers[6], frame->kept, sizeof frame->kept);
+    vm->known = (frame->known & ~(uint32_t)CLOBBERED & ~1u) | (vm->known & 1);
+    return frame;
+}
+
+/* The step where the function at an address begins, -1 where there is none. */
+static int64_t function_at(const struct ebpfasm_vm *vm, uint64_t address)
+{
+    const struct ebpfasm_vm_region *code = &vm->regions[vm->code];
+    uint64_t offset = (address & LOW_MASK) - code->base;
+    uint64_t index = offset >> code->shift;
+    if (address >> PLACE != vm->code || index << code->shift != offset || index >= vm->step_count)
+        return -1;
+    return vm->steps[index].writes & START ? (int64_t)index : -1;
+}
+
+long ebpfasm_vm_enter(struct ebpfasm_vm *vm, uint32_t start, uint32_t site)
+{
+    if (!enter(vm, TO_PYTHON, site))
+        return FAULT;
+    vm->at = start;
+    return DONE;
+}
+
+/* ---- the loop, once with and once without a check of what each step reads */
+
+#define TRACKED 1
+#define LOOP loop_tracked
+#include "vm_loop.h"
+#undef TRACKED
+#undef LOOP
+#define TRACKED 0
+#define LOOP loop_plain
+#include "vm_loop.h"
+
+long ebpfasm_vm_run(struct ebpfasm_vm *vm)
+{
+    return vm->tracked ? loop_tracked(vm) : loop_plain(vm);
+}
+
+/* ---- packets in a row */
+
+static int place_packet(struct ebpfasm_vm *vm, const unsigned char *packet, uint32_t length)
+{
+    struct ebpfasm_vm_region *region = &vm->regions[vm->packet];
+    struct ebpfasm_vm_region *ctx = &vm->regions[vm->ctx];
+    if (length > vm->room)
+        return 0;
+    memcpy(region->host + vm->headroom, packet, length);
+    vm->data = vm->meta = vm->link = vm->headroom;
+    vm->data_end = vm->headroom + length;
+    region->base = 1 << 16;
+    region->low = vm->meta;
+    region->high = vm->data_end;
+    uint64_t start = ((uint64_t)vm->packet << PLACE) + region->base;
+    vm->pointers[0] = start + vm->data;
+    vm->pointers[1] = start + vm->data_end;
+    vm->pointers[2] = start + vm->meta;
+    memcpy(ctx->host, vm->ctx_template, vm->ctx_size);
+    if (vm->has_skb) {
+        memcpy(ctx->host, &length, 4);       /* len */
+        memcpy(ctx->host + 160, &length, 4); /* wire_len */
+        if (length >= 14)
+            memcpy(ctx->host + 16, packet + 12, 2);
+    }
+    return 1;
+}
+
+long ebpfasm_vm_batch(struct ebpfasm_vm *vm, const unsigned char *data, const uint64_t *offsets,
+                      const uint32_t *lengths, size_t count, size_t *next, uint32_t *retvals)
+{
+    while (*next < count) {
+        if (!place_packet(vm, data + offsets[*next], lengths[*next]))
+            return TOO_LONG;
+        vm->count = 0;
+        vm->depth = 0;
+        vm->at = vm->entry;
+        if (!enter(vm, TO_PYTHON, vm->entry))
+            return FAULT;
+        vm->registers[1] = ((uint64_t)vm->ctx << PLACE) + vm->regions[vm->ctx].base;
+        vm->known = 1 << 10 | 1 << 1;
+        long status = ebpfasm_vm_run(vm);
+        if (status != DONE)
+            return status;
+        vm->total += vm->count;
+        retvals[(*next)++] = (uint32_t)vm->registers[0];
+    }
+    return DONE;
+}
+
+long ebpfasm_pcap_index(const unsigned char *file, size_t size, uint64_t *offsets,
+                        uint32_t *lengths, size_t capacity)
+{
+    uint32_t magic, length;
+    size_t at = 24, count = 0;
+    if (size < at)
+        return -1;
+    memcpy(&magic, file, 4);
+    int swapped = magic == 0xd4c3b2a1u || magic == 0x4d3cb2a1u;
+    if (!swapped && magic != 0xa1b2c3d4u && magic != 0xa1b23c4du)
+        return -1;
+    while (at < size) {
+        if (size - at < 16)
+            return -1;
+        memcpy(&length, file + at + 8, 4);
+        length = swapped ? __builtin_bswap32(length) : length;
+        at += 16;
+        if (length > size - at)
+            return -1;
+        if (count < capacity) {
+            offsets[count] = at;
+            lengths[count] = length;
+        }
+        count++;
+        at += length;
+    }
+    return (long)count;
+}

@@ -1,0 +1,64 @@
+"""Random bytes as programs and packets: defined errors and nothing else."""
+
+from __future__ import annotations
+
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from ebpfasm.analysis.vm import pcap
+from ebpfasm.errors import EbpfError, VmError
+from ebpfasm.ir import Instruction, decode, lift
+from ebpfasm.isa.codec import encode
+from ebpfasm.isa.table import TABLE
+from ebpfasm.native import native_core
+from tests.vm.engines import outcome
+from tests.vm.generate import make, program
+
+ENGINES = (False, True) if native_core() is not None else (False,)
+
+_opcodes = st.sampled_from([row.opcode for row in TABLE])
+_slots = st.builds(
+    lambda opcode, registers, off, imm: bytes([opcode, registers]) + off + imm,
+    _opcodes, st.integers(0, 255), st.binary(min_size=2, max_size=2),
+    st.binary(min_size=4, max_size=4),
+)  # fmt: skip
+
+
+@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(st.lists(_slots, max_size=12), st.binary(max_size=80))
+def test_bytes_as_programs_raise_defined_errors_only(slots: list[bytes], data: bytes) -> None:
+    try:
+        spec = lift(decode(b"".join(slots)))
+    except EbpfError:
+        return
+    results = [outcome(spec, data, native=native, budget=500) for native in ENGINES]
+    assert all(each == results[0] for each in results)
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.lists(st.sampled_from(TABLE), max_size=12), st.data())
+def test_any_fields_raise_defined_errors_only(rows: list[object], data: st.DataObject) -> None:
+    out = []
+    for row in rows:
+        number = data.draw(st.integers(-(1 << 31), (1 << 31) - 1))
+        small = data.draw(st.integers(-40, 40))
+        registers = data.draw(st.integers(0, 10)), data.draw(st.integers(0, 10))
+        fields = {"dst": registers[0], "src": registers[1], "off": small, "imm": number}
+        spec = next(each for each in TABLE if each is row)
+        used = {each.field for each in spec.form.operands}
+        given_ = {name: value if name in used else 0 for name, value in fields.items()}
+        encode(spec, **given_)
+        out.append(Instruction(spec, **given_))
+    spec = program([*out, make("exit")], data.draw(st.sampled_from(("xdp", "sched_cls", ""))))
+    results = [outcome(spec, bytes(40), native=native, budget=500) for native in ENGINES]
+    assert all(each == results[0] for each in results)
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.binary(max_size=120))
+def test_bytes_as_captures_raise_defined_errors_only(content: bytes) -> None:
+    for head in (b"", b"\xd4\xc3\xb2\xa1" + bytes(20)):
+        try:
+            list(pcap.read(head + content))
+        except VmError:
+            pass
