@@ -2,7 +2,7 @@
 # ARGS goes to the program that a target runs: make test ARGS="-k rooms"
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check bench docs bless wheel clean
+.PHONY: help demo test check asan bench docs bless wheel clean
 
 BIN := .venv/bin
 SOURCES := pyproject.toml setup.py runtime/_build.py $(wildcard runtime/native/*)
@@ -21,6 +21,9 @@ check: .venv/installed-dev ## lint, formatting, types
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
+
+asan: .venv/installed-dev ## run the virtual machine's tests under the sanitizers
+	tools/asan $(BIN)/python $(ARGS)
 
 bench: .venv/installed-dev ## run every benchmark side by side with its peer
 	tools/system-packages judges

@@ -149,11 +149,13 @@ def disassemble(
     *,
     dialect: str = "llvm",
     byteorder: Literal["little", "big"] = "little",
+    source: bool = False,
 ) -> str:
     """Write instructions as assembly that assembles to the same ones again.
 
     Bytes are lifted first: jump targets get labels, callees names. `dialect` is "llvm" or
-    "mnemonic". Raises DecodeError.
+    "mnemonic". With `source` the lines that instructions came from stand above them, as
+    comments. Raises DecodeError.
     """
     from ebpfasm import asm, ir
     from ebpfasm.asm.dialects import writable
@@ -161,9 +163,9 @@ def disassemble(
     chosen = writable(dialect)
     match code:
         case ir.CollectionSpec():
-            return asm.print_collection(code, chosen)
+            return asm.print_collection(code, chosen, source=source)
         case ir.ProgramSpec():
-            return asm.print_program(code, chosen)
+            return asm.print_program(code, chosen, source=source)
         case _:
             return asm.print_program(ir.lift(ir.decode(code, byteorder=byteorder)), chosen)
 

@@ -15,6 +15,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from ebpfasm.errors import EbpfError
 from ebpfasm.runtime.veth import VethPair
@@ -25,6 +26,10 @@ UDP_FRAME = bytes.fromhex(
     "45000026 00010000 4011 0000 0a000002 0a000001"
     "0fa0 0fa1 0012 0000 65627066 61736d21 0a0a"
 )
+
+
+# A hundred frames: UDP, TCP, ICMP, IPv6 and ARP, for where the kernel may not be used.
+CAPTURE = Path(__file__).with_name("traffic.pcap")
 
 
 def parser(description: str) -> argparse.ArgumentParser:
@@ -103,6 +108,12 @@ def stage(options: argparse.Namespace) -> Iterator[Stage]:
 
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
+
+def lacks_kernel(problem: EbpfError, options: argparse.Namespace) -> bool:
+    """Whether an example may go on in the virtual machine: a right is missing, or BPF itself."""
+    lacking = {each.code for each in problem.diagnostics} & {"permission", "not-supported"}
+    return bool(lacking) and options.iface is None
 
 
 def say(options: argparse.Namespace, plain: str, **values: object) -> None:

@@ -12,7 +12,7 @@ from ebpfasm.analysis.vm import pcap as capture
 from ebpfasm.errors import LoadError, NotSupported, VmError, error
 from ebpfasm.ir.specs import CollectionSpec, ProgramSpec
 from ebpfasm.native import native_core
-from ebpfasm.runtime.run import NO_KERNEL, Contents, Engine, snapshot, virtual_machine
+from ebpfasm.runtime.run import IS_LINUX, NO_KERNEL, Contents, Engine, snapshot, virtual_machine
 from ebpfasm.runtime.vm import NativeEngine, packets_of
 
 
@@ -46,7 +46,7 @@ def run_packets(
     Engines are those of `run`. Maps keep their contents from packet to packet. Raises LoadError,
     and VmError where the virtual machine stops the program or the capture is damaged.
     """
-    if engine == "kernel" or (engine == "auto" and not options):
+    if engine == "kernel" or (engine == "auto" and IS_LINUX and not options):
         try:
             return _in_kernel(program, _listed(packets), maps or {}, packets_out)
         except LoadError as refusal:

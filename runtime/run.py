@@ -3,25 +3,40 @@
 from __future__ import annotations
 
 import errno
+import sys
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
 
 from ebpfasm.analysis.vm import RunResult, VirtualMachine, World
 from ebpfasm.analysis.vm.context import layout, pack
-from ebpfasm.analysis.vm.machine import BUDGET
+from ebpfasm.analysis.vm.machine import BUDGET, Machine
 from ebpfasm.analysis.vm.result import changes
+from ebpfasm.analysis.vm.virtual import Engine as MachineEngine
 from ebpfasm.errors import LoadError, NotSupported, error
 from ebpfasm.ir.specs import CollectionSpec, ProgramSpec
 
 if TYPE_CHECKING:
+    from ebpfasm.analysis.vm.coverage import Coverage
     from ebpfasm.runtime.collection import Collection
 
-__all__ = ["NO_KERNEL", "Contents", "Engine", "RunResult", "run", "snapshot", "virtual_machine"]
+__all__ = [
+    "IS_LINUX",
+    "NO_KERNEL",
+    "Contents",
+    "Engine",
+    "RunResult",
+    "run",
+    "snapshot",
+    "virtual_machine",
+]
 
 # "vm" is the virtual machine, in C where the native core is built; "reference" always in Python
 Engine = Literal["auto", "kernel", "vm", "reference"]
 Context = bytes | Mapping[str, int]
 Contents = Mapping[str, Mapping[Any, Any]]
+
+IS_LINUX = sys.platform.startswith("linux")
 
 # Answers of bpf(2) that say that this process may not use it at all.
 NO_KERNEL = frozenset({errno.EPERM, errno.ENOSYS})
@@ -44,7 +59,7 @@ def run(
     the virtual machine; a trace, or an option of the machine, asks for the machine. Raises
     LoadError and what else loading raises, VmError where the virtual machine stops the program.
     """
-    if engine == "kernel" or (engine == "auto" and not trace and not options):
+    if engine == "kernel" or (engine == "auto" and IS_LINUX and not trace and not options):
         try:
             return _run_in_kernel(program, data, ctx, maps or {}, repeat)
         except LoadError as refusal:
@@ -63,6 +78,7 @@ def virtual_machine(
     *,
     maps: Contents | None = None,
     native: bool = True,
+    coverage: Coverage | None = None,
     world: World | None = None,
     budget: int = BUDGET,
     functions: Mapping[str | int, Callable[..., int]] | None = None,
@@ -70,6 +86,7 @@ def virtual_machine(
 ) -> VirtualMachine:
     """Make a machine for a program: with the native engine where it is built, and wanted.
 
+    With `coverage` the reference engine runs it and counts lines there.
     `functions` are Python functions in place of helpers; `cpus`, `seed` and `now` make the world
     another one (ebpfasm.analysis.vm.World). Raises LinkError and VmError.
     """
@@ -79,8 +96,17 @@ def virtual_machine(
 
     if functions is not None:
         options["functions"] = functions
-    engine = NativeEngine if native and native_core() is not None else Interpreter
-    return VirtualMachine(program, maps=maps, world=world, budget=budget, engine=engine, **options)
+    engine: Callable[[Machine], MachineEngine]
+    if coverage is not None:
+        engine = partial(Interpreter, observer=coverage)
+    else:
+        engine = NativeEngine if native and native_core() is not None else Interpreter
+    machine = VirtualMachine(
+        program, maps=maps, world=world, budget=budget, engine=engine, **options
+    )
+    if coverage is not None:
+        coverage.watch(machine.machine.code)
+    return machine
 
 
 def _run_in_kernel(

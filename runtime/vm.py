@@ -51,6 +51,7 @@ class NativeEngine:
         core = native_core()
         assert core is not None
         self.machine = machine
+        self._packet = machine.packet
         self.ffi, self.lib = core.ffi, core.lib
         self.vm = self.ffi.new("struct ebpfasm_vm *")
         self.tail_calls = 0
@@ -147,40 +148,39 @@ class NativeEngine:
             view = self.ffi.from_buffer("unsigned char[]", region.host)
             self._kept[number] = (region.host, view)
             here.host = view
+        if region is self._packet.region and kept is not None:
+            packet = self._packet
+            places = packet.data, packet.data_end, packet.meta, packet.link
+            self.lib.ebpfasm_vm_place(self.vm, region.base, *places)
+            return
         here.base, here.low, here.high = region.base, region.low, region.high
         here.shift, here.size, here.stride = region.shift, region.size, region.stride
         here.flags = region.writable | (_CONTEXT if region.kind == "ctx" else 0)
         here.map = self._numbers.get(number, 0) if region.kind == "map" else 0
-        if region.kind == "packet":
-            self._place_packet()
-
-    def _place_packet(self) -> None:
-        vm, packet = self.vm, self.machine.packet
-        vm.data, vm.data_end, vm.meta, vm.link = (
-            packet.data, packet.data_end, packet.meta, packet.link,
-        )  # fmt: skip
-        places = {"data": packet.data, "data_end": packet.data_end, "data_meta": packet.meta}
-        for index, kind in enumerate(self.machine.shape.pointers.values()):
-            vm.pointers[index] = packet.address(places[kind])
 
     # ---- runs
 
     def run(self, *arguments: int) -> int:
         """Run the program and return all 64 bits of r0. Raises VmError."""
         vm, world = self.vm, self.machine.world
-        self._mirror_maps()
-        vm.count = vm.depth = self.tail_calls = 0
-        vm.at = self.machine.entry
+        if len(self._mirrors) != len(world.all_maps):
+            self._mirror_maps()
+        self.tail_calls = 0
         vm.cpu, vm.now, vm.chance = world.cpu, world.now, world.chance
+        r1, r2 = (*arguments, 0, 0)[:2]
         try:
-            result = self._call(self.machine.entry, self.machine.entry, arguments)
+            status = self.lib.ebpfasm_vm_start(vm, len(arguments), r1, r2)
+            if status != DONE:
+                self._go_on(status)
+            result = int(vm.registers[0])
             self.machine.end()
         except Fault as fault:
             raise stopped(fault, self._explainer().trail()) from None
         finally:
             world.chance = vm.chance
-            vm.depth = 0
-            self._show_frames()
+            if vm.depth or self._open:
+                vm.depth = 0
+                self._show_frames()
             self.machine.release()
         return result
 
@@ -213,16 +213,17 @@ class NativeEngine:
         for number, value in enumerate(arguments, 1):
             vm.registers[number] = value & _U64
         vm.known = (1 << len(arguments)) - 1 << 1 | 1 << 10
-        return self.go_on()
+        self._go_on(self.lib.ebpfasm_vm_run(vm))
+        return int(vm.registers[0])
 
-    def go_on(self) -> int:
-        """Run until the function that Python called returns. Raises Fault."""
+    def _go_on(self, status: int) -> None:
+        """Go on from what C came to until the function that Python called returns. Raises Fault."""
         vm, run = self.vm, self.lib.ebpfasm_vm_run
-        while (status := run(vm)) == HELPER:
+        while status == HELPER:
             self.call_helper()
+            status = run(vm)
         if status == FAULT:
             self._explain()
-        return int(vm.registers[0])
 
     def call_helper(self) -> None:
         """Do what C handed back, and let it go on behind it. Raises Fault."""
@@ -333,10 +334,8 @@ class NativeEngine:
         """Bring a packet's run to its end that C began."""
         self.machine.packet.adopt(self.vm.data, self.vm.data_end, self.vm.meta)
         self.tail_calls = 0
-        if status == FAULT:
-            self._explain()
-        self.call_helper()
-        result = self.go_on()
+        self._go_on(status)
+        result = int(self.vm.registers[0])
         self.machine.end()
         self.machine.release()
         self.machine.packet.clean()

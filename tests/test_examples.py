@@ -91,15 +91,30 @@ def test_the_tested_program_drops_ipv6_and_passes_the_rest() -> None:
     assert all(each["ns"] > 0 for each in answers)
 
 
+# Root without capabilities: files can be read wherever the checkout lies.
+WITHOUT_RIGHTS = ("setpriv", "--bounding-set=-all", "--inh-caps=-all")
+
+
+def unprivileged(name: str, *words: str) -> subprocess.CompletedProcess[str]:
+    command = [*WITHOUT_RIGHTS, sys.executable, "-m", f"examples.{name}.run", *words]
+    return subprocess.run(command, capture_output=True, text=True, cwd=ROOT, check=False)
+
+
 def test_without_the_rights_an_example_says_which_is_missing() -> None:
-    command = [sys.executable, "-m", "examples.xdp_stats_assembly.run", "--duration", "1"]
-    # Root without capabilities: files can be read wherever the checkout lies.
-    setpriv = ["setpriv", "--bounding-set=-all", "--inh-caps=-all"]
-    done = subprocess.run(
-        [*setpriv, *command], capture_output=True, text=True, cwd=ROOT, check=False
-    )
+    done = unprivileged("xdp_stats_assembly", "--iface", "lo", "--duration", "1")
     assert done.returncode == 1
-    assert done.stderr.startswith("error[permission]: ")
+    assert "error[permission]: " in done.stderr
     assert "CAP_" in done.stderr
     assert "sudo" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("name", COUNTERS)
+def test_without_rights_the_counter_runs_on_the_capture_that_is_shipped(name: str) -> None:
+    (answer,) = lines(unprivileged(name, "--json"))
+    assert answer == {
+        "engine": "vm",
+        "capture": "examples/traffic.pcap",
+        "counted": dict.fromkeys(answer["counted"], 0) | {"XDP_PASS": 100},
+        "sent": 100,
+    }

@@ -19,7 +19,7 @@ from ebpfasm.asm.explain import unknown_word
 from ebpfasm.asm.expressions import names as names_in
 from ebpfasm.asm.maps import map_definition
 from ebpfasm.asm.names import Names
-from ebpfasm.asm.preprocess import in_order, statements
+from ebpfasm.asm.preprocess import give_up, in_order, statements
 from ebpfasm.asm.reader import StatementReader
 from ebpfasm.asm.spelling import did_you_mean
 from ebpfasm.asm.statements import (
@@ -87,6 +87,7 @@ def assemble(
     found: list[Statement] = []
     for place, body in statements(source, wrong, names, manner=reader.manner, include=include):
         found += reader.read(place, body)
+        give_up(wrong, place)
     file = _File(wrong, exit_label=reader.exit_label, names=names, byteorder=byteorder)
     file.divide(found)
     spec = file.resolve()
@@ -172,6 +173,7 @@ class _File:
                     if current is None:
                         current = self._begin("main", section, span)
                     current.items.append(statement)
+            give_up(self.wrong, statement.span)
 
     def _begin(self, name: str, section: str, span: Span) -> _Draft:
         draft = _Draft(name, section, span)
@@ -295,6 +297,7 @@ class _File:
                     yield Label(name, span)
                 case Operation():
                     spec, imm, ref = self._meaning(item, draft)
+                    give_up(self.wrong, item.span)
                     yield Instruction(spec, item.dst, item.src, item.off, imm, ref, item.span)
 
     def _targets(self, draft: _Draft) -> Iterable[Symbol]:

@@ -100,7 +100,7 @@ class OperandReader:
     def number(self, node: Node) -> Number:
         """What a number or expression comes to; 0, and a report, where it is none."""
         items = node.children
-        if len(items) == 1 and items[0].type in _LITERALS:
+        if len(items) == 1 and isinstance(items[0], Token) and items[0].type in _LITERALS:
             return Number(self._literal(items[0]), self._span(items[0]))
         if node.data == "number":
             return self._signed(*items)

@@ -12,7 +12,6 @@ import re
 import stat
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from itertools import chain, repeat
 from typing import NoReturn
 
 from ebpfasm.asm import lines, macros
@@ -26,9 +25,10 @@ from ebpfasm.asm.spelling import did_you_mean
 from ebpfasm.errors import AsmError, Diagnostic, EbpfError, Note, Source, Span, error, origins
 
 MOST_NESTING = 64  # macros, repetitions and includes inside each other
-MOST_STATEMENTS = 4_000_000  # that macros and repetitions make; the kernel takes a million
+MOST_STATEMENTS = 1_000_000  # that macros and repetitions make; no program may be longer
+_WEIGHT = 10  # statements that a macro's call or a directive counts for: it takes that long
 MOST_TEXT = 64 << 20  # characters that macros and includes make
-MOST_MISTAKES = 10_000  # before a file is given up
+MOST_MISTAKES = 1000  # before a file is given up
 
 # How each directive is written. `.elseif` and its like belong to `.if`.
 DIRECTIVES: dict[str, str] = {
@@ -176,8 +176,7 @@ class _Preprocessor:
                 if frame.kind != "file":
                     self._count(piece[0])
                 yield from self._statement(*piece)
-                if len(self.wrong) > MOST_MISTAKES:
-                    raise _Stop
+                give_up(self.wrong, piece[0])
         except _Stop:
             raise AsmError(*in_order(self.names.later(self.wrong))) from None
 
@@ -200,7 +199,7 @@ class _Preprocessor:
 
     def _leave(self) -> None:
         frame = self._frames.pop()
-        for condition in self._conditions[frame.conditions :]:
+        for condition in self._conditions[frame.conditions :][:MOST_MISTAKES]:
             self._problem("asm-macro", "this condition is never closed", condition.place,
                           "close it with .endif")  # fmt: skip
         del self._conditions[frame.conditions :]
@@ -250,6 +249,8 @@ class _Preprocessor:
             if self._understood(place, text):
                 yield place, text
             return
+        if self._frames[-1].kind != "file":
+            self._made += _WEIGHT + len(text) // 4
         if labels:
             shown = labels.rstrip()
             yield Span(place.source, place.start, place.start + len(shown)), shown
@@ -449,13 +450,18 @@ class _Preprocessor:
             return
         self._grow(0, place)
         frame = self._frames[-1]
-        # The same statements again: they keep their places, and cost nothing to make.
-        pieces = chain.from_iterable(repeat(body, min(count, MOST_STATEMENTS + 1)))
-        depth = frame.depth + 1
         self._frames.append(
-            _Frame(frame.source, frame.text, pieces, "repetition", depth,
-                   len(self._conditions), frame.macro)
+            _Frame(frame.source, frame.text, self._again(body, count), "repetition",
+                   frame.depth + 1, len(self._conditions), frame.macro)
         )  # fmt: skip
+
+    def _again(self, body: list[Piece], count: int) -> Iterator[Piece]:
+        # The same statements again: they keep their places, and cost nothing to make.
+        for _ in range(count):
+            before = len(self.wrong)
+            yield from body
+            if len(self.wrong) > before:
+                return  # the others would be wrong in the same way
 
     def _for_each(self, word: str, place: Span, rest: str, body: str) -> None:
         match = re.match(r"\s*([A-Za-z_.$][\w.$]*)\s*(?:,|\s|$)", rest)
@@ -546,6 +552,16 @@ def _is_condition(word: str) -> bool:
 
 def _shown(text: bytes) -> str:
     return text.decode("utf-8", "replace")
+
+
+def give_up(wrong: list[Diagnostic], place: Span) -> None:
+    """Raise AsmError where more is wrong than anyone will read."""
+    if len(wrong) < MOST_MISTAKES:
+        return
+    wrong[:] = in_order(wrong)
+    if len(wrong) >= MOST_MISTAKES:
+        message = f"this makes {len(wrong)} mistakes: what follows is not looked at"
+        raise AsmError(*wrong, error("asm-limit", message, place))
 
 
 def in_order(wrong: Iterable[Diagnostic]) -> list[Diagnostic]:

@@ -12,6 +12,7 @@ from typing import assert_never
 
 from ebpfasm.asm import data_printer, mnemonic_printer
 from ebpfasm.asm.dialects import Dialect
+from ebpfasm.errors import Location
 from ebpfasm.ir import (
     CollectionSpec,
     CoreRef,
@@ -108,14 +109,32 @@ def _offset(number: int) -> str:
     return f"{'-' if number < 0 else '+'} {abs(number):#x}"
 
 
-def print_items(items: Iterable[Item], dialect: Dialect = "llvm") -> Iterator[str]:
-    """A stream as lines, labels at the left."""
+def source_line(place: Location) -> str:
+    """The comment that shows a line of source: its file, number and text."""
+    text = " ".join(f"{place.name}:{place.line}: {place.line_text.strip()}".split())
+    # What cannot be printed could end the comment, or not be written at all.
+    return f"{_INDENT}# " + "".join(char if char.isprintable() else " " for char in text).rstrip()
+
+
+def print_items(
+    items: Iterable[Item], dialect: Dialect = "llvm", *, source: bool = False
+) -> Iterator[str]:
+    """A stream as lines, labels at the left; `source` puts lines of source above, as comments.
+
+    Instructions that came from one line have it once, above the first of them.
+    """
     write = text_of if dialect == "llvm" else mnemonic_printer.text_of
+    above = None
     for item in items:
         match item:
             case Label(name=name):
                 yield f"{name}:"
             case Instruction():
+                if source and item.span is not None:
+                    place = item.span.name, item.span.line
+                    if place != above:
+                        yield source_line(item.span)
+                    above = place
                 comment = f"  # {item.comment}" if item.comment else ""
                 yield f"{_INDENT}{write(item)}{comment}"
             case _:
@@ -158,15 +177,17 @@ def print_maps(maps: Iterable[MapSpec]) -> Iterator[str]:
             printed[spec.name] = spec
 
 
-def print_program(program: ProgramSpec, dialect: Dialect = "llvm") -> str:
+def print_program(program: ProgramSpec, dialect: Dialect = "llvm", *, source: bool = False) -> str:
     """One program with what it reaches, as a file of its own."""
-    return _file([program], program.maps, program.license, dialect)
+    return _file([program], program.maps, program.license, dialect, source=source)
 
 
-def print_collection(spec: CollectionSpec, dialect: Dialect = "llvm") -> str:
+def print_collection(
+    spec: CollectionSpec, dialect: Dialect = "llvm", *, source: bool = False
+) -> str:
     """A whole collection as a file that assembles to the same collection."""
-    programs = list(spec.programs.values())
-    return _file(programs, spec.maps.values(), spec.license, dialect, spec.variables.values())
+    programs, variables = list(spec.programs.values()), spec.variables.values()
+    return _file(programs, spec.maps.values(), spec.license, dialect, variables, source=source)
 
 
 def _file(
@@ -175,6 +196,8 @@ def _file(
     license: str,
     dialect: Dialect,
     variables: Iterable[VarSpec] = (),
+    *,
+    source: bool = False,
 ) -> str:
     lines = [f'.license "{license}"'] if license else []
     maps = list(maps)
@@ -193,13 +216,13 @@ def _file(
             section = wanted
             lines.append(f".section {section}")
         items = data_printer.with_addends(program.instructions, bases)
-        lines += _function(program.name, items, dialect)
+        lines += _function(program.name, items, dialect, source)
     functions = {each.name: each for program in programs for each in program.functions}
     if functions and section != ".text":
         lines.append(".text")
     for function in functions.values():
         items = data_printer.with_addends(function.instructions, bases)
-        lines += _function(function.name, items, dialect)
+        lines += _function(function.name, items, dialect, source)
     return "\n".join(lines) + "\n"
 
 
@@ -207,8 +230,9 @@ def _streams(program: ProgramSpec) -> list[Sequence[Item]]:
     return [program.instructions, *(each.instructions for each in program.functions)]
 
 
-def _function(name: str, items: Sequence[Item], dialect: Dialect) -> list[str]:
+def _function(name: str, items: Sequence[Item], dialect: Dialect, source: bool) -> list[str]:
     first = items[0] if items else None
     own_label = isinstance(first, Label) and first.name == name
     # A function that jumps to its own start carries its name as a label already.
-    return [f".globl {name}", *([] if own_label else [f"{name}:"]), *print_items(items, dialect)]
+    head = [f".globl {name}", *([] if own_label else [f"{name}:"])]
+    return [*head, *print_items(items, dialect, source=source)]

@@ -6,7 +6,7 @@ from __future__ import annotations
 import os
 import re
 import zlib
-from functools import cache
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import Any, cast
 
@@ -58,6 +58,12 @@ def grammar(start: str = "start") -> Lark:
     )
 
 
+@lru_cache(maxsize=1 << 14)
+def _parsed(start: str, text: str) -> Node:
+    """A statement's tree. Programs repeat themselves, and macros and `.rept` more so."""
+    return cast("Node", grammar(start).parse(text))
+
+
 def _tables(start: str, grammar_text: str) -> str | bool:
     """The file that keeps the parser's tables; False where there is no place for one.
 
@@ -77,6 +83,8 @@ def _tables(start: str, grammar_text: str) -> str | bool:
 
 
 _LABELS = re.compile(r"(?:[\w.$@]+\s*:\s*)+")
+
+LONGEST = 1 << 16  # characters of a statement that the grammar is asked about
 
 
 class StatementReader(OperandReader):
@@ -100,8 +108,11 @@ class StatementReader(OperandReader):
         directive = self._raw(place, text)
         if directive is not None:
             return directive
+        if len(text) > LONGEST:
+            self._problem("asm-limit", f"a statement of more than {LONGEST} characters", place)
+            return []
         try:
-            tree = cast("Node", grammar(self.start).parse(text))
+            tree = _parsed(self.start, text)
         except UnexpectedInput as problem:
             self.wrong.append(self._explain(problem, place, text))
             return []

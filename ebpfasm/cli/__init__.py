@@ -16,7 +16,7 @@ from ebpfasm.errors import EbpfError
 # command -> module of this package.
 COMMANDS = {
     "asm": "assemble",
-    "disasm": "assemble",
+    "disasm": "disassemble",
     "verify": "verify",
     "run": "run",
     "attach": "attach",

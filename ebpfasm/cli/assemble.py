@@ -1,4 +1,4 @@
-"""`ebpfasm asm` and `ebpfasm disasm`: text to bytes and back."""
+"""`ebpfasm asm`: text to bytes, listings and objects."""
 
 from __future__ import annotations
 
@@ -128,26 +128,3 @@ def _check_cpu(spec: CollectionSpec, cpu: str) -> None:
 def _all_instructions(program: ProgramSpec) -> Iterator[ebpfasm.ir.Instruction]:
     for stream in (program.instructions, *(each.instructions for each in program.functions)):
         yield from ebpfasm.ir.instructions_of(stream)
-
-
-@click.command("disasm")
-@file_argument
-@output_option
-@click.option(
-    "--dialect",
-    type=click.Choice(DIALECTS),
-    default="llvm",
-    show_default=True,
-    help="What to write.",
-)
-@byteorder_option
-def disasm_command(file: Path, output: Path | None, dialect: str, byteorder: str) -> None:
-    """Write FILE (bytes, Python or assembly) as assembly that gives the same bytes again."""
-    if file.suffix in (".bin", "") and str(file) != "-":
-        from ebpfasm.sources import read_bytes
-
-        order: ebpfasm.isa.codec.ByteOrder = "big" if byteorder == "big" else "little"
-        text = ebpfasm.disassemble(read_bytes(file), dialect=dialect, byteorder=order)
-    else:
-        text = ebpfasm.disassemble(open_file(file), dialect=dialect)
-    write_output(text.encode(), output)

@@ -28,6 +28,15 @@ def _keep(context: click.Context, parameter: click.Parameter, value: object) -> 
 
 def file_argument(command: Callable[..., None]) -> Callable[..., None]:
     """The file that a command reads, and what helps to read assembly."""
+    return _file_argument(command, required=True)
+
+
+def optional_file_argument(command: Callable[..., None]) -> Callable[..., None]:
+    """The same for a command that can do without a file."""
+    return _file_argument(command, required=False)
+
+
+def _file_argument(command: Callable[..., None], *, required: bool) -> Callable[..., None]:
     folder, file = click.Path(path_type=Path), click.Path(path_type=Path)
     for option in (
         click.option(
@@ -38,7 +47,7 @@ def file_argument(command: Callable[..., None]) -> Callable[..., None]:
             "-I", "--include", metavar="DIR", type=folder, multiple=True, expose_value=False,
             callback=_keep, help="Look here for what assembly includes.",
         ),
-        click.argument("file", metavar="FILE", type=file),
+        click.argument("file", metavar="FILE", type=file, required=required),
     ):  # fmt: skip
         command = option(command)
     return command

@@ -23,14 +23,14 @@ def main() -> None:
     parser.add_argument("--repeat", type=int, default=1000, help="runs on each frame")
     parser.add_argument("--json", action="store_true", help="print JSON")
     options = parser.parse_args()
-    with ebpfasm.load(PROGRAM) as collection:
-        program = collection.programs["drop_ipv6"]
-        for name, frame in FRAMES.items():
-            run = program.test_run(frame, repeat=options.repeat)
-            if options.json:
-                print(json.dumps({"frame": name, "retval": run.retval, "ns": run.duration_ns}))
-            else:
-                print(f"{name}: returned {run.retval}, {run.duration_ns} ns a run")
+    program = ebpfasm.open(PROGRAM).programs["drop_ipv6"]
+    for name, frame in FRAMES.items():
+        run = ebpfasm.run(program, frame, repeat=options.repeat)
+        if options.json:
+            values = {"frame": name, "retval": run.retval, "ns": run.duration_ns}
+            print(json.dumps({**values, "engine": run.engine}))
+        else:
+            print(f"{name}: returned {run.retval}, {run.duration_ns} ns a run in the {run.engine}")
 
 
 if __name__ == "__main__":

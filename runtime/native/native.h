@@ -208,6 +208,13 @@ struct ebpfasm_vm {
  * to call, 2 the step at `at` cannot be run. */
 long ebpfasm_vm_run(struct ebpfasm_vm *vm);
 
+/* Begin a run with so many arguments (at most 2), and go on as ebpfasm_vm_run does. */
+long ebpfasm_vm_start(struct ebpfasm_vm *vm, uint32_t arguments, uint64_t r1, uint64_t r2);
+
+/* The packet is somewhere else in its buffer: tell its region and what the context's fields load. */
+void ebpfasm_vm_place(struct ebpfasm_vm *vm, uint64_t base, uint64_t data, uint64_t data_end,
+                      uint64_t meta, uint64_t link);
+
 /* Enter a function as Python does for a run or callback: 0, or 2 where frames or budget are spent. */
 long ebpfasm_vm_enter(struct ebpfasm_vm *vm, uint32_t start, uint32_t site);
 

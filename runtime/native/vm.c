@@ -10,6 +10,7 @@
 enum { DONE, HELPER, FAULT, TOO_LONG };
 enum { WRITABLE = 1, CONTEXT = 2 };
 enum { ARRAY = 1, HASH = 2 };
+enum { NOEXIST = 1, EXIST = 2 }; /* flags of an update */
 enum { START = 1 << 15 }; /* in a step's `writes`: a function begins here */
 enum { FRAME = 512, DEPTH = 8, CLOBBERED = 0x3e, TO_PYTHON = -1, TO_LOOP = -2 };
 
@@ -94,79 +95,6 @@ static int may_write_context(const struct ebpfasm_vm *vm, const struct ebpfasm_v
     return 0;
 }
 
-/* ---- hash indices */
-
-static uint32_t hash_of(const unsigned char *key, uint32_t size)
-{
-    uint64_t hash = UINT64_C(0x9e3779b97f4a7c15) ^ size, word;
-    while (size >= 8) {
-        memcpy(&word, key, 8);
-        hash = (hash ^ word) * UINT64_C(0xff51afd7ed558ccd);
-        hash ^= hash >> 32;
-        key += 8;
-        size -= 8;
-    }
-    word = 0;
-    memcpy(&word, key, size);
-    hash = (hash ^ word) * UINT64_C(0xc4ceb9fe1a85ec53);
-    return (uint32_t)(hash ^ hash >> 29);
-}
-
-static uint32_t bucket_of(const struct ebpfasm_vm_index *index, const unsigned char *key)
-{
-    uint32_t at = hash_of(key, index->key_size) & index->mask;
-    while (index->buckets[at] >= 0) {
-        const unsigned char *there = index->keys + (size_t)index->buckets[at] * index->key_size;
-        if (memcmp(there, key, index->key_size) == 0)
-            break;
-        at = (at + 1) & index->mask;
-    }
-    return at;
-}
-
-long ebpfasm_vm_find(const struct ebpfasm_vm_index *index, const unsigned char *key)
-{
-    return index->buckets[bucket_of(index, key)];
-}
-
-/* The new key's slot, or -1 where Python must make room first. */
-long ebpfasm_vm_insert(struct ebpfasm_vm_index *index, const unsigned char *key)
-{
-    if (index->count >= index->capacity)
-        return -1;
-    int32_t slot = index->free_count ? index->free[--index->free_count] : (int32_t)index->count;
-    index->buckets[bucket_of(index, key)] = slot;
-    memcpy(index->keys + (size_t)slot * index->key_size, key, index->key_size);
-    index->live[slot] = 1;
-    index->count++;
-    return slot;
-}
-
-long ebpfasm_vm_remove(struct ebpfasm_vm_index *index, const unsigned char *key)
-{
-    uint32_t hole = bucket_of(index, key), at = hole;
-    int32_t slot = index->buckets[hole];
-    if (slot < 0)
-        return -1;
-    /* Close the gap: move back what would not be found behind an empty bucket. */
-    for (;;) {
-        at = (at + 1) & index->mask;
-        if (index->buckets[at] < 0)
-            break;
-        const unsigned char *there = index->keys + (size_t)index->buckets[at] * index->key_size;
-        uint32_t home = hash_of(there, index->key_size) & index->mask;
-        if (((at - home) & index->mask) >= ((at - hole) & index->mask)) {
-            index->buckets[hole] = index->buckets[at];
-            hole = at;
-        }
-    }
-    index->buckets[hole] = -1;
-    index->live[slot] = 0;
-    index->free[index->free_count++] = slot;
-    index->count--;
-    return slot;
-}
-
 /* ---- helpers that C answers; 0 means that Python shall */
 
 static const struct ebpfasm_vm_map *map_at(const struct ebpfasm_vm *vm, uint64_t address)
@@ -207,10 +135,17 @@ static int lookup(struct ebpfasm_vm *vm)
     return 1;
 }
 
+/* Linux's error numbers, whatever the system's are. */
+static int answer(struct ebpfasm_vm *vm, int64_t result)
+{
+    vm->registers[0] = (uint64_t)result;
+    return 1;
+}
+
 static int update(struct ebpfasm_vm *vm)
 {
     const struct ebpfasm_vm_map *map = map_at(vm, vm->registers[1]);
-    if (!map || !map->kind || vm->registers[4] > 2)
+    if (!map || !map->kind || vm->registers[4] > EXIST)
         return 0;
     const unsigned char *key = readable(vm, vm->registers[2], map->key_size);
     const unsigned char *value = readable(vm, vm->registers[3], map->value_size);
@@ -221,23 +156,25 @@ static int update(struct ebpfasm_vm *vm)
     uint64_t lane = map->lanes > 1 ? vm->cpu : 0;
     int fresh = slot < 0;
     if (fresh) {
-        if (map->kind != HASH || vm->registers[4] == 2 || map->lanes > 1)
-            return 0;
         struct ebpfasm_vm_index *index = map->index;
-        if (index->count >= map->max_entries || index->count >= values->high)
+        int full = map->kind != HASH || index->count >= map->max_entries;
+        if (map->kind == HASH && vm->registers[4] == EXIST)
+            return answer(vm, -2); /* ENOENT */
+        if (full)
+            return answer(vm, -7); /* E2BIG */
+        if (map->lanes > 1 || index->count >= values->high)
             return 0;
         slot = ebpfasm_vm_insert(index, key);
         if (slot < 0)
             return 0;
-    } else if (vm->registers[4] == 1) {
-        return 0;
+    } else if (vm->registers[4] == NOEXIST) {
+        return answer(vm, -17); /* EEXIST */
     }
     unsigned char *place = values->host + ((uint64_t)slot * map->lanes + lane) * values->stride;
     memmove(place, value, map->value_size); /* the value may lie in this very place */
     if (fresh)
         memset(place + map->value_size, 0, values->stride - map->value_size);
-    vm->registers[0] = 0;
-    return 1;
+    return answer(vm, 0);
 }
 
 static int delete(struct ebpfasm_vm *vm)
@@ -248,8 +185,7 @@ static int delete(struct ebpfasm_vm *vm)
     const unsigned char *key = readable(vm, vm->registers[2], map->key_size);
     if (!key)
         return 0;
-    vm->registers[0] = ebpfasm_vm_remove(map->index, key) < 0 ? (uint64_t)-2 : 0; /* -ENOENT */
-    return 1;
+    return answer(vm, ebpfasm_vm_remove(map->index, key) < 0 ? -2 : 0); /* ENOENT */
 }
 
 static uint64_t chance(struct ebpfasm_vm *vm)
@@ -341,24 +277,46 @@ long ebpfasm_vm_run(struct ebpfasm_vm *vm)
     return vm->tracked ? loop_tracked(vm) : loop_plain(vm);
 }
 
-/* ---- packets in a row */
+long ebpfasm_vm_start(struct ebpfasm_vm *vm, uint32_t arguments, uint64_t r1, uint64_t r2)
+{
+    vm->count = 0;
+    vm->depth = 0;
+    vm->at = vm->entry;
+    if (!enter(vm, TO_PYTHON, vm->entry))
+        return FAULT;
+    vm->registers[1] = r1;
+    vm->registers[2] = r2;
+    vm->known = 1 << 10 | ((1u << arguments) - 1) << 1;
+    return ebpfasm_vm_run(vm);
+}
+
+/* ---- packets */
+
+void ebpfasm_vm_place(struct ebpfasm_vm *vm, uint64_t base, uint64_t data, uint64_t data_end,
+                      uint64_t meta, uint64_t link)
+{
+    struct ebpfasm_vm_region *region = &vm->regions[vm->packet];
+    uint64_t start = ((uint64_t)vm->packet << PLACE) + base;
+    vm->data = data;
+    vm->data_end = data_end;
+    vm->meta = meta;
+    vm->link = link;
+    region->base = base;
+    region->low = meta;
+    region->high = data_end;
+    vm->pointers[0] = start + data;
+    vm->pointers[1] = start + data_end;
+    vm->pointers[2] = start + meta;
+}
 
 static int place_packet(struct ebpfasm_vm *vm, const unsigned char *packet, uint32_t length)
 {
-    struct ebpfasm_vm_region *region = &vm->regions[vm->packet];
     struct ebpfasm_vm_region *ctx = &vm->regions[vm->ctx];
+    uint64_t at = vm->headroom;
     if (length > vm->room)
         return 0;
-    memcpy(region->host + vm->headroom, packet, length);
-    vm->data = vm->meta = vm->link = vm->headroom;
-    vm->data_end = vm->headroom + length;
-    region->base = 1 << 16;
-    region->low = vm->meta;
-    region->high = vm->data_end;
-    uint64_t start = ((uint64_t)vm->packet << PLACE) + region->base;
-    vm->pointers[0] = start + vm->data;
-    vm->pointers[1] = start + vm->data_end;
-    vm->pointers[2] = start + vm->meta;
+    memcpy(vm->regions[vm->packet].host + at, packet, length);
+    ebpfasm_vm_place(vm, 1 << 16, at, at + length, at, at);
     memcpy(ctx->host, vm->ctx_template, vm->ctx_size);
     if (vm->has_skb) {
         memcpy(ctx->host, &length, 4);       /* len */
@@ -375,47 +333,12 @@ long ebpfasm_vm_batch(struct ebpfasm_vm *vm, const unsigned char *data, const ui
     while (*next < count) {
         if (!place_packet(vm, data + offsets[*next], lengths[*next]))
             return TOO_LONG;
-        vm->count = 0;
-        vm->depth = 0;
-        vm->at = vm->entry;
-        if (!enter(vm, TO_PYTHON, vm->entry))
-            return FAULT;
-        vm->registers[1] = ((uint64_t)vm->ctx << PLACE) + vm->regions[vm->ctx].base;
-        vm->known = 1 << 10 | 1 << 1;
-        long status = ebpfasm_vm_run(vm);
+        uint64_t context = ((uint64_t)vm->ctx << PLACE) + vm->regions[vm->ctx].base;
+        long status = ebpfasm_vm_start(vm, 1, context, 0);
         if (status != DONE)
             return status;
         vm->total += vm->count;
         retvals[(*next)++] = (uint32_t)vm->registers[0];
     }
     return DONE;
-}
-
-long ebpfasm_pcap_index(const unsigned char *file, size_t size, uint64_t *offsets,
-                        uint32_t *lengths, size_t capacity)
-{
-    uint32_t magic, length;
-    size_t at = 24, count = 0;
-    if (size < at)
-        return -1;
-    memcpy(&magic, file, 4);
-    int swapped = magic == 0xd4c3b2a1u || magic == 0x4d3cb2a1u;
-    if (!swapped && magic != 0xa1b2c3d4u && magic != 0xa1b23c4du)
-        return -1;
-    while (at < size) {
-        if (size - at < 16)
-            return -1;
-        memcpy(&length, file + at + 8, 4);
-        length = swapped ? __builtin_bswap32(length) : length;
-        at += 16;
-        if (length > size - at)
-            return -1;
-        if (count < capacity) {
-            offsets[count] = at;
-            lengths[count] = length;
-        }
-        count++;
-        at += length;
-    }
-    return (long)count;
 }

@@ -36,6 +36,12 @@ def tc(name: str, body: str, **more: Any) -> Case:
     return Case(name, text, type="sched_cls", **more)
 
 
+def socket(name: str, body: str) -> Case:
+    """A socket filter with r6 = context."""
+    text = f'.license "GPL"\n.section socket\nmain:\nr6 = r1\n{body}'
+    return Case(name, text, type="socket_filter")
+
+
 _HASH = ".map h, hash, key=u32, value=u64, max_entries=2"
 _ARRAY = ".map a, array, key=u32, value=u64, max_entries=4"
 
@@ -60,6 +66,34 @@ def _delete(key: int) -> str:
 
 
 _RETURN_R9 = "r0 = r9; exit"
+
+# formats of bpf_snprintf; each gets 258, -5 and the address of "abc" on the stack
+_FORMATS = (
+    "%d|%i|%s", "%x %X|", "%5d|%-5d|%5s", "%05d|%5x|", "%lld %llu", "%ld|%lx", "%u %u",
+    "100%% %d", "%c%d", "%+d|% d", "%s", "%d %d %pi4", "%d %d %pI4",
+)  # fmt: skip
+
+
+def printing(format: str) -> Case:
+    """A classifier that prints into a map's value, and returns what bpf_snprintf did."""
+    text = """
+    r1 = 0x0000000000636261 ll; *(u64 *)(r10 - 8) = r1
+    *(u64 *)(r10 - 40) = 258; *(u64 *)(r10 - 32) = -5
+    r1 = r10; r1 += -8; *(u64 *)(r10 - 24) = r1
+    *(u32 *)(r10 - 44) = 0
+    r1 = out ll; r2 = r10; r2 += -44; call bpf_map_lookup_elem
+    if r0 == 0 goto none
+    r1 = r0; r2 = 24; r3 = format ll; r4 = r10; r4 += -40; r5 = COUNT
+    call bpf_snprintf
+    none: exit
+    .section .rodata
+    format: .asciz "FORMAT"
+    """
+    count = 8 * format.replace("%%", "").count("%")
+    body = text.replace("FORMAT", format).replace("COUNT", str(count))
+    case = tc(f"print {format}", body)
+    return with_maps(case, ".map out, array, key=u32, value_size=24, max_entries=1")
+
 
 CASES = [
     with_maps(xdp("update any", _update(0, 1, 7) + "exit"), _HASH),
@@ -253,7 +287,111 @@ CASES = [
     tc("adjust room grow", "r1 = r6; r2 = 20; r3 = 1; r4 = 0; call bpf_skb_adjust_room; exit"),
     tc("adjust room net", "r1 = r6; r2 = 8; r3 = 0; r4 = 0; call bpf_skb_adjust_room; exit"),
     tc("adjust room shrink", "r1 = r6; r2 = -8; r3 = 1; r4 = 0; call bpf_skb_adjust_room; exit"),
-    tc("vlan push", "r1 = r6; r2 = 0x81; r3 = 5; call bpf_skb_vlan_push; r0 = *(u32 *)(r6 + 24); exit"),
+    tc("adjust room too far", "r1 = r6; r2 = -60; r3 = 1; r4 = 0; call bpf_skb_adjust_room; exit"),
+    tc(
+        "adjust room of ARP",
+        "r1 = r6; r2 = 4; r3 = 0; r4 = 0; call bpf_skb_adjust_room; exit",
+        data=bytes(12) + b"\x08\x06" + bytes(46),
+    ),
+    tc("update checksum", "r1 = r6; r2 = 5; call bpf_csum_update; exit"),
+    tc("checksum level", "r1 = r6; r2 = 0; call bpf_csum_level; exit"),
+    tc("pull", "r1 = r6; r2 = 90; call bpf_skb_pull_data; exit"),
+    tc("pull all", "r1 = r6; r2 = 0; call bpf_skb_pull_data; exit"),
+    tc("change type", "r1 = r6; r2 = 3; call bpf_skb_change_type; exit"),
+    tc("change type badly", "r1 = r6; r2 = 9; call bpf_skb_change_type; exit"),
+    tc("change head too far", "r1 = r6; r2 = 70000; r3 = 0; call bpf_skb_change_head; exit"),
+    tc(
+        "vlan pop",
+        """
+        r1 = r6; call bpf_skb_vlan_pop
+        r1 = *(u32 *)(r6 + 0); r0 += r1; r1 = *(u32 *)(r6 + 16); r0 += r1
+        exit
+        """,
+        data=bytes(12) + bytes.fromhex("8100 0005 0800 4500") + bytes(60),
+    ),
+    tc(
+        "bytes from the network header",
+        """
+        *(u64 *)(r10 - 8) = 0
+        r1 = r6; r2 = 9; r3 = r10; r3 += -8; r4 = 1; r5 = 1
+        call bpf_skb_load_bytes_relative
+        r9 = r0
+        r1 = r6; r2 = 12; r3 = r10; r3 += -6; r4 = 2; r5 = 0
+        call bpf_skb_load_bytes_relative
+        r9 += r0; r1 = *(u64 *)(r10 - 8); r9 += r1
+        """
+        + _RETURN_R9,
+    ),
+    with_maps(
+        tc(
+            "values for each processor",
+            """
+            *(u32 *)(r10 - 4) = 1; *(u64 *)(r10 - 16) = 7
+            r1 = p ll; r2 = r10; r2 += -4; r3 = r10; r3 += -16; r4 = 0
+            call bpf_map_update_elem
+            r9 = r0
+            r1 = p ll; r2 = r10; r2 += -4
+            call bpf_map_lookup_elem
+            if r0 == 0 goto none
+            r1 = *(u64 *)(r0 + 0); r9 += r1
+            none:
+            """
+            + _RETURN_R9,
+        ),
+        ".map p, percpu_array, key=u32, value=u64, max_entries=2",
+    ),
+    with_maps(
+        tc(
+            "filter",
+            """
+            *(u64 *)(r10 - 8) = 5
+            r1 = b ll; r2 = r10; r2 += -8; r3 = 0; call bpf_map_push_elem
+            r9 = r0
+            r1 = b ll; r2 = r10; r2 += -8; call bpf_map_peek_elem
+            r9 *= 100; r9 += r0
+            *(u64 *)(r10 - 8) = 6
+            r1 = b ll; r2 = r10; r2 += -8; call bpf_map_peek_elem
+            r9 *= 100; r9 += r0
+            """
+            + _RETURN_R9,
+        ),
+        ".map b, bloom_filter, key_size=0, value=u64, max_entries=100",
+    ),
+    with_maps(
+        tc(
+            "empty stack",
+            """
+            *(u64 *)(r10 - 8) = 5
+            r1 = s ll; r2 = r10; r2 += -8; call bpf_map_pop_elem
+            r9 = r0; r9 *= 100; r1 = *(u64 *)(r10 - 8); r9 += r1
+            """
+            + _RETURN_R9,
+        ),
+        ".map s, stack, key_size=0, value=u64, max_entries=2",
+    ),
+    tc(
+        "probe what is not there",
+        """
+        *(u64 *)(r10 - 8) = -1
+        r1 = r10; r1 += -8; r2 = 4; r3 = 0; call bpf_probe_read_kernel
+        r9 = r0; r1 = *(u64 *)(r10 - 8); r9 ^= r1
+        """
+        + _RETURN_R9,
+    ),
+    tc(
+        "comparing strings",
+        """
+        r1 = 0x0063626100636261 ll; *(u64 *)(r10 - 8) = r1
+        r1 = r10; r1 += -8; r2 = 4; r3 = fixed ll; call bpf_strncmp
+        exit
+        .section .rodata
+        fixed: .asciz "abd"
+        """,
+    ),
+    tc(
+        "vlan push",
+        "r1 = r6; r2 = 0x81; r3 = 5; call bpf_skb_vlan_push; r0 = *(u32 *)(r6 + 24); exit",
+    ),
     tc(
         "vlan push twice",
         """
@@ -276,12 +414,18 @@ CASES = [
         + _RETURN_R9,
     ),
     tc("context fields", "r0 = *(u32 *)(r6 + 0); r1 = *(u32 *)(r6 + 16); r0 *= r1; exit"),
-    tc("write the context", "r1 = 7; *(u32 *)(r6 + 8) = r1; *(u32 *)(r6 + 48) = r1; r0 = 0; exit", ctx={"mark": 1}),
+    tc(
+        "write the context",
+        "r1 = 7; *(u32 *)(r6 + 8) = r1; *(u32 *)(r6 + 48) = r1; r0 = 0; exit",
+        ctx={"mark": 1},
+    ),
     tc("interface", "r0 = *(u32 *)(r6 + 40); r1 = *(u32 *)(r6 + 36); r0 *= 10; r0 += r1; exit"),
     tc("packet loads", "r0 = *(u16 *)skb[12]; r9 = r0; r0 = *(u32 *)skb[26]; r0 += r9; exit"),
     tc("packet load outside", "r0 = *(u32 *)skb[58]; r0 = 5; exit"),
     tc("packet load behind", "r7 = 30; r0 = *(u8 *)skb[r7 + 4]; exit"),
-    Case("socket filter", '.license "GPL"\n.section socket\nmain:\nr6 = r1; r0 = *(u8 *)skb[9]; r1 = *(u32 *)(r6 + 0); r0 *= r1; exit', type="socket_filter"),
-    Case("network header", '.license "GPL"\n.section socket\nmain:\nr6 = r1; r0 = *(u8 *)skb[-0x100000]; exit', type="socket_filter"),
+    *map(printing, _FORMATS),
+    socket("socket filter", "r0 = *(u8 *)skb[9]; r1 = *(u32 *)(r6 + 0); r0 *= r1; exit"),
+    socket("network header", "r0 = *(u8 *)skb[-0x100000]; exit"),
+    socket("link header", "r0 = *(u16 *)skb[-0x1ffff4]; exit"),
     xdp("context fields of xdp", "r0 = *(u32 *)(r6 + 12); r1 = *(u32 *)(r6 + 16); r0 += r1; exit"),
 ]  # fmt: skip

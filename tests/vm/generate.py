@@ -6,9 +6,8 @@ import random
 from collections.abc import Callable
 
 from ebpfasm.ir import Instruction, ProgramSpec, collect
-from ebpfasm.isa.codec import RANGES
-from ebpfasm.isa.forms import Form
-from ebpfasm.isa.table import BY_NAME, TABLE
+from ebpfasm.isa.forms import RANGES, Form
+from ebpfasm.isa.table import BY_NAME, TABLE, InstructionSpec
 
 STACK = 64  # bytes below r10 that programs use; all of them are written first
 
@@ -30,6 +29,11 @@ _GENERAL = tuple(range(10))  # r0 to r9
 def make(name: str, dst: int = 0, src: int = 0, off: int = 0, imm: int = 0) -> Instruction:
     """An instruction by its row's name."""
     return Instruction(BY_NAME[name], dst, src, off, imm)
+
+
+def filled(row: InstructionSpec, values: dict[str, int]) -> Instruction:
+    """An instruction of a row with its four fields."""
+    return Instruction(row, values["dst"], values["src"], values["off"], values["imm"])
 
 
 class Legal:
@@ -163,10 +167,10 @@ def wild(seed: int, length: int = 20) -> ProgramSpec:
                 near = (0, 4, 8, 12, -8, -4, 60, 63, -512, choose.randrange(-600, 600))
                 values["off"] = choose.choice(near)
             elif operand.field == "imm":
-                low, high = RANGES[operand.kind] if operand.kind != "target" else (-4, 8)
+                low, high = RANGES[operand.kind]
                 small = choose.choice((*_HELPERS, choose.randrange(-16, 200)))
                 values["imm"] = choose.choice((small, small, choose.randint(low, high)))
-        out.append(Instruction(row, **values))
+        out.append(filled(row, values))
     return program([*out, make("mov64_imm", 0, imm=2), make("exit")], type_)
 
 
@@ -176,7 +180,7 @@ _FIELDS = {"xdp": (0, 4), "sched_cls": (76, 80)}
 
 
 def _beginning(choose: random.Random, type_: str) -> list[Instruction]:
-    """r6: context, r7: packet or context, r8: packet's end or a number, r9: stack; others numbers."""
+    """r6: context, r7: packet or context, r8: packet's end or a number, r9: stack."""
     out = [make("mov64_reg", 6, 1), make("mov64_reg", 7, 1), make("mov64_imm", 8, imm=5)]
     if type_ in _FIELDS:
         data, end = _FIELDS[type_]

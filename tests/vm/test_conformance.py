@@ -35,15 +35,17 @@ def test_r1_points_to_the_memory_and_r2_is_its_length(options: tuple[str, ...]) 
     assert (done.returncode, done.stdout) == (0, f"{0x3322 + 4:x}\n")
 
 
-def test_what_cannot_run_is_told_on_standard_error(capsys: pytest.CaptureFixture[str]) -> None:
+def test_what_cannot_run_is_told_on_standard_error(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     for text, message in (
         ("85 01 00 00 00 00 00 00 95 00 00 00 00 00 00 00", "decode-reserved"),
         ("7900000000000000 9500000000000000", "vm-uninit"),
         ("xyz", "the program is not pairs of hexadecimal digits"),
         ("", "vm-jump"),
     ):
-        with pytest.raises(SystemExit) as ended, pytest.MonkeyPatch.context() as patch:
-            patch.setattr(sys, "stdin", io.StringIO(text))
+        monkeypatch.setattr(sys, "stdin", io.StringIO(text))
+        with pytest.raises(SystemExit) as ended:
             conformance.main([])
         assert ended.value.code == 1
         assert message in capsys.readouterr().err

@@ -61,8 +61,8 @@ FAULTS = [
      "calls r10, which is no function"),
     ("no map", ".section xdp\nm: r1 = 5; r2 = r10\ncall bpf_map_lookup_elem !\nexit", "vm-map",
      "gives null + 5 where a map belongs"),
-    ("helper", ".section xdp\nm: r2 = r10; r3 = 4; r4 = 0\ncall bpf_fib_lookup !\nexit", "vm-helper",
-     "calls bpf_fib_lookup, which needs a kernel"),
+    ("helper", ".section xdp\nm: r2 = r10; r3 = 4; r4 = 0\ncall bpf_fib_lookup !\nexit",
+     "vm-helper", "calls bpf_fib_lookup, which needs a kernel"),
     ("no helper", ".section xdp\nm: call 9999 !\nexit", "vm-helper",
      "calls helper 9999, which does not exist"),
     ("lock twice", ".map a, array, key=u32, value=u64, max_entries=4\n.section xdp\n"
@@ -106,7 +106,8 @@ def test_the_machine_stops_and_says_where(text: str, code: str, message: str) ->
 
 
 def test_the_backtrace_names_the_calls() -> None:
-    text = ".section xdp\nm: call f\nexit\n.text\nf: r1 = 0\ncall g\nexit\ng: r0 = *(u8 *)(r1 + 0)\nexit"
+    text = ".section xdp\nm: call f\nexit\n.text\nf: r1 = 0\ncall g\nexit\n"
+    text += "g: r0 = *(u8 *)(r1 + 0)\nexit"
     program = ebpfasm.assemble(text, name="p.s").programs["m"]
     engines = (False, True) if native_core() is not None else (False,)
     for native in engines:

@@ -65,7 +65,8 @@ class Machine:
         self.returns_value = linked.type not in MAY_RETURN_NOTHING
         self.engine: Caller | None = None
         self._resolved = 0
-        self._given = b""  # the context as a run began
+        self._given: bytes | Mapping[str, int] | None = None  # the context as a run began
+        self._empty = bytes(self.shape.size)
         self.resolve()
 
     # ---- programs
@@ -139,23 +140,31 @@ class Machine:
         self.lock = 0
         if len(data) > LIMIT:
             raise VmError(error("vm-input", f"a packet has at most {LIMIT} bytes; got {len(data)}"))
-        host = context.pack(self.shape, ctx)
-        self._given = bytes(host)
-        self.ctx.host, self.ctx.high = host, len(host)
+        self._given = ctx
         if self.shape.packet:
-            self._fill_packet(data, host)
+            self._set_ctx(context.pack(self.shape, ctx) if ctx is not None else self._empty)
+            self._fill_packet(data, self.ctx.host)
         elif not self.shape.struct and ctx is None:
             # Programs whose context is no struct take the data for it, and its length in r2.
-            self.ctx.host, self.ctx.high = bytearray(data), len(data)
-            self.memory.changed(self.ctx)
+            self._set_ctx(data)
             return self.ctx.address, len(data)
-        self.memory.changed(self.ctx)
+        else:
+            self._set_ctx(context.pack(self.shape, ctx))
         return (self.ctx.address,)
+
+    def _set_ctx(self, content: bytes | bytearray) -> None:
+        """Fill the context, in place where the size is the same: engines know the place."""
+        if len(content) == self.ctx.high:
+            self.ctx.host[:] = content
+            return
+        self.ctx.host, self.ctx.high = bytearray(content), len(content)
+        self.memory.changed(self.ctx)
 
     def _fill_packet(self, data: bytes, host: bytearray) -> None:
         if self.shape.struct == "xdp_md":
-            end, start = (int.from_bytes(host[at : at + 4], _ORDER) for at in (4, 0))
-            if not (start == end == 0) and not (start <= end == len(data) and start % 4 == 0):
+            start = int.from_bytes(host[0:4], _ORDER)
+            end = int.from_bytes(host[4:8], _ORDER)
+            if (start or end) and not (start <= end == len(data) and start % 4 == 0):
                 message = f"xdp_md.data is {start} and data_end {end} for {len(data)} bytes"
                 hint = "they count from data_meta: data is the metadata's size, data_end all of it"
                 raise VmError(error("vm-input", message, hint=hint))
@@ -215,9 +224,8 @@ class Machine:
         if self.shape.struct == "xdp_md":
             for at, place in ((0, packet.data), (4, packet.data_end), (8, packet.meta)):
                 host[at : at + 4] = (place - packet.meta).to_bytes(4, _ORDER)
-            host[_XDP_INTERFACE : _XDP_INTERFACE + 4] = self._given[
-                _XDP_INTERFACE : _XDP_INTERFACE + 4
-            ]
+            given = context.pack(self.shape, self._given)
+            host[_XDP_INTERFACE : _XDP_INTERFACE + 4] = given[_XDP_INTERFACE : _XDP_INTERFACE + 4]
         elif self.shape.struct == "__sk_buff":
             host[0:4] = host[16:20] = bytes(4)
         return bytes(host)

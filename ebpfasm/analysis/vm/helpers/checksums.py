@@ -5,9 +5,9 @@ A sum of 16-bit words does not care for byte order, so words are read as the hos
 
 from __future__ import annotations
 
-import errno
 import sys
 
+from ebpfasm.analysis.vm import errnos as errno
 from ebpfasm.analysis.vm.helpers.packets import skb_view
 from ebpfasm.analysis.vm.helpers.registry import U32, helper
 from ebpfasm.analysis.vm.machine import Machine
@@ -104,7 +104,7 @@ def _replace(view: memoryview, old: int, new: int, size: int) -> int:
 @helper("csum_update")
 def csum_update(machine: Machine, skb: int, csum: int) -> int:
     """Test-run packets carry no checksum of the whole."""
-    return -errno.ENOTSUP
+    return -errno.ENOTSUPP
 
 
 @helper("csum_level")

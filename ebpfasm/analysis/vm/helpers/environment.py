@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import errno
-
+from ebpfasm.analysis.vm import errnos as errno
 from ebpfasm.analysis.vm.helpers.registry import U32, helper
 from ebpfasm.analysis.vm.machine import Machine
 from ebpfasm.analysis.vm.world import Event

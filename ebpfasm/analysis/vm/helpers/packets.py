@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import errno
 from sys import byteorder as _ORDER
 
+from ebpfasm.analysis.vm import errnos as errno
 from ebpfasm.analysis.vm.faults import Fault
 from ebpfasm.analysis.vm.helpers.registry import U32, helper, signed32
 from ebpfasm.analysis.vm.machine import Machine

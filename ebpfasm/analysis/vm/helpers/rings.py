@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import errno
 from typing import NoReturn
 
+from ebpfasm.analysis.vm import errnos as errno
 from ebpfasm.analysis.vm.faults import Fault
 from ebpfasm.analysis.vm.helpers.registry import U32, helper
 from ebpfasm.analysis.vm.machine import Machine

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import errno
 from sys import byteorder as _ORDER
 
+from ebpfasm.analysis.vm import errnos as errno
 from ebpfasm.analysis.vm.context import LINK_LAYER
 from ebpfasm.analysis.vm.helpers.packets import owner, skb_view
 from ebpfasm.analysis.vm.helpers.registry import U32, helper, signed32
@@ -112,9 +112,9 @@ def skb_adjust_room(machine: Machine, skb: int, difference: int, mode: int, flag
     if mode & U32 == 0:
         front += _network_header(machine)
         if front == ETHERNET:
-            return -errno.ENOTSUP
+            return -errno.ENOTSUPP
     if difference < 0 and front - difference > packet.length:
-        return -errno.ENOTSUP
+        return -errno.ENOTSUPP
     head = bytes(packet.buffer[packet.data : packet.data + front])
     _make_room(machine, difference - packet.data, 0)
     start = packet.data - difference

@@ -2,35 +2,58 @@
 
 from __future__ import annotations
 
-import errno
 import sys
 
+from ebpfasm.analysis.vm import errnos as errno
 from ebpfasm.analysis.vm.faults import Fault
 from ebpfasm.analysis.vm.helpers.registry import U32, helper
 from ebpfasm.analysis.vm.machine import Machine
+from ebpfasm.analysis.vm.memory import PLACE
 
 _SPACES = b" \t\n\v\f\r"
 _SIGNED, _UNSIGNED = (-(1 << 63), (1 << 63) - 1), (0, (1 << 64) - 1)
 
 
-@helper("probe_read", "probe_read_kernel", "probe_read_user", "copy_from_user")
+@helper("probe_read", "probe_read_user", "copy_from_user")
 def probe_read(machine: Machine, to: int, size: int, source: int) -> int:
     """Copy memory of the world; where there is none, write zeros and say EFAULT."""
-    size &= U32
+    return _copy(machine, to, size & U32, source, -errno.EFAULT)
+
+
+@helper("probe_read_kernel")
+def probe_read_kernel(machine: Machine, to: int, size: int, source: int) -> int:
+    """The same; an address that could be user space's is ERANGE."""
+    return _copy(machine, to, size & U32, source, _kernel_fault(source))
+
+
+def _kernel_fault(source: int) -> int:
+    return -errno.EFAULT if source >> PLACE else -errno.ERANGE
+
+
+def _copy(machine: Machine, to: int, size: int, source: int, otherwise: int) -> int:
     view = machine.memory.view(to, size, write=True)
     try:
         content = machine.memory.read(source, size)
     except Fault:
         view[:] = bytes(size)
-        return -errno.EFAULT
+        return otherwise
     view[:] = content
     return 0
 
 
-@helper("probe_read_str", "probe_read_kernel_str", "probe_read_user_str")
+@helper("probe_read_str", "probe_read_user_str")
 def probe_read_str(machine: Machine, to: int, size: int, source: int) -> int:
     """Copy a string with its zero byte, cut to fit; return its length with the zero byte."""
-    size &= U32
+    return _copy_text(machine, to, size & U32, source, -errno.EFAULT)
+
+
+@helper("probe_read_kernel_str")
+def probe_read_kernel_str(machine: Machine, to: int, size: int, source: int) -> int:
+    """The same; an address that could be user space's is ERANGE."""
+    return _copy_text(machine, to, size & U32, source, _kernel_fault(source))
+
+
+def _copy_text(machine: Machine, to: int, size: int, source: int, otherwise: int) -> int:
     view = machine.memory.view(to, size, write=True)
     if not size:
         return 0
@@ -38,7 +61,7 @@ def probe_read_str(machine: Machine, to: int, size: int, source: int) -> int:
         content = machine.memory.text(source, size - 1) + b"\0"
     except Fault:
         view[:] = bytes(size)
-        return -errno.EFAULT
+        return otherwise
     view[: len(content)] = content
     return len(content)
 

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import errno
 import re
 import socket
 import sys
 
+from ebpfasm.analysis.vm import errnos as errno
 from ebpfasm.analysis.vm.faults import Fault
 from ebpfasm.analysis.vm.helpers.registry import U32, helper
 from ebpfasm.analysis.vm.machine import Machine
 
 # %, flags and width, length, conversion; %p may be followed by what kind of pointer it is
-_FORMAT = re.compile(rb"%(?:%|([-+ #0]*)([0-9]*)(l{0,2})(p[iI][46]|p[KxsSB]?|k?s|us|[diuxXc]))")
+_FORMAT = re.compile(rb"%(?:%|([-+ 0]*)([0-9]*)(l{0,2})(p[iI][46]|p[KxsSB]?|k?s|us|[diuxXc]))")
 
 
 @helper("trace_printk")

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import errno
 from collections.abc import ItemsView, Iterator, Mapping, MutableMapping, ValuesView
 from typing import TYPE_CHECKING, Any, NoReturn
 
+from ebpfasm.analysis.vm import errnos as errno
 from ebpfasm.analysis.vm.faults import Fault
 from ebpfasm.errors import LoadError, error
 from ebpfasm.ir.specs import MapSpec

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import errno
 import sys
 from collections import deque
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from ebpfasm.analysis.vm import errnos as errno
 from ebpfasm.analysis.vm.maps.map import ANY, EXIST, VmMap, kind_of
 from ebpfasm.analysis.vm.maps.tables import HashMap
 from ebpfasm.analysis.vm.memory import Region

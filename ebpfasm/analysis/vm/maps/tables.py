@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import errno
 import sys
 from typing import TYPE_CHECKING
 
+from ebpfasm.analysis.vm import errnos as errno
 from ebpfasm.analysis.vm.maps.map import ANY, EXIST, LOCK, NOEXIST, VmMap
 from ebpfasm.analysis.vm.maps.slots import DictIndex, Index, Slots
 from ebpfasm.ir.specs import MapSpec

@@ -1,0 +1,232 @@
+"""`ebpfasm disasm`: bytes, files and programs in the kernel as text."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import click
+
+import ebpfasm
+from ebpfasm.asm.dialects import Dialect
+from ebpfasm.cli.assemble import DIALECTS, byteorder_option, output_option
+from ebpfasm.cli.files import json_option, open_file, optional_file_argument, write_output
+from ebpfasm.errors import EbpfError, Location, error
+from ebpfasm.ir import CollectionSpec, Instruction, MapSpec, ProgramSpec, collect, decode, lift, link
+from ebpfasm.isa.codec import ByteOrder
+
+
+@click.command("disasm")
+@optional_file_argument
+@click.option("--id", "number", metavar="N", type=int, help="The kernel's program with this id.")
+@click.option(
+    "--pin", metavar="PATH", type=click.Path(path_type=Path), help="The program pinned here."
+)
+@click.option("--name", metavar="NAME", help="The kernel's program of this name.")
+@click.option("--tag", metavar="TAG", help="The kernel's program with this tag.")
+@output_option
+@click.option(
+    "--dialect",
+    type=click.Choice(DIALECTS),
+    default="llvm",
+    show_default=True,
+    help="What to write.",
+)
+@click.option("--source", is_flag=True, help="Show lines of source above their instructions.")
+@click.option("--plain", is_flag=True, help="Write what llvm-objdump -d writes.")
+@byteorder_option
+@json_option
+def disasm_command(
+    file: Path | None,
+    number: int | None,
+    pin: Path | None,
+    name: str | None,
+    tag: str | None,
+    output: Path | None,
+    dialect: Dialect,
+    source: bool,
+    plain: bool,
+    byteorder: ByteOrder,
+    as_json: bool,
+) -> None:
+    """Write FILE (bytes, Python or assembly) as assembly that gives the same bytes again.
+
+    With --id, --pin, --name or --tag, a program that is in the kernel is written as the verifier
+    rewrote it, with the names that the kernel knows.
+    """
+    live = {"--id": number, "--pin": pin, "--name": name, "--tag": tag}
+    given = [word for word, value in (("FILE", file), *live.items()) if value is not None]
+    if len(given) != 1:
+        found = " and ".join(given) or "nothing"
+        hint = "give FILE, or one of --id, --pin, --name and --tag"
+        raise EbpfError(error("cli-usage", f"one program is disassembled, and {found} was given", hint=hint))  # fmt: skip
+    if plain and (as_json or source or file is None or dialect != "llvm"):
+        hint = "it is for files, and stands without --dialect, --source and --json"
+        raise EbpfError(error("cli-usage", "--plain is llvm-objdump's text alone", hint=hint))
+    if file is None:
+        text = _live(number, pin, name, tag, dialect, source, as_json)
+    elif plain:
+        text = _plain(file, byteorder)
+    elif as_json:
+        text = _json(_collection_as_json(_collection(file, byteorder), dialect, byteorder))
+    elif _is_raw(file):
+        code = _code(file)
+        text = ebpfasm.disassemble(code, dialect=dialect, byteorder=byteorder, source=source)
+    else:
+        text = ebpfasm.disassemble(open_file(file), dialect=dialect, source=source)
+    write_output(text.encode(), output)
+
+
+def _is_raw(file: Path) -> bool:
+    return file.suffix in (".bin", "") and str(file) != "-"
+
+
+def _code(file: Path) -> bytes:
+    from ebpfasm.sources import read_bytes
+
+    return read_bytes(file)
+
+
+def _collection(file: Path, byteorder: ByteOrder) -> CollectionSpec:
+    if not _is_raw(file):
+        return open_file(file)
+    program = lift(decode(_code(file), byteorder=byteorder))
+    return collect([program], program.functions)
+
+
+def _plain(file: Path, byteorder: ByteOrder) -> str:
+    from ebpfasm.emit.objdump import objdump, sections
+
+    if _is_raw(file):
+        return objdump(_code(file), byteorder=byteorder)
+    spec = open_file(file)
+    return "".join(
+        objdump(each.code, symbols=each.symbols, section=each.name, byteorder=byteorder)
+        for each in sections(spec, byteorder)
+    )
+
+
+def _json(value: object) -> str:
+    return json.dumps(value, indent=2) + "\n"
+
+
+def _live(
+    number: int | None,
+    pin: Path | None,
+    name: str | None,
+    tag: str | None,
+    dialect: Dialect,
+    source: bool,
+    as_json: bool,
+) -> str:
+    from ebpfasm.asm.translated import functions, print_translated
+    from ebpfasm.runtime import inspect
+
+    if number is not None:
+        opened = inspect.open_id(number)
+    elif pin is not None:
+        opened = inspect.open_pinned(pin)
+    else:
+        opened = inspect.open_named(name=name, tag=tag)
+    with opened as program:
+        info = program.info()
+        found = inspect.translated(program)
+    if not as_json:
+        head = f"program {info.id}: {info.name}, {info.type}, tag {info.tag}, as the kernel runs it"
+        return print_translated(found, dialect, head=head, source=source)
+    return _json({
+        "id": info.id,
+        "name": found.name,
+        "type": info.type,
+        "tag": info.tag,
+        "maps": [{"id": id, **_map_as_json(spec)} for id, spec in found.maps.items()],
+        "functions": [
+            {
+                "name": function,
+                "instructions": [
+                    _row(row.slot, row.text, row.code, row.labels, row.source, row.comment)
+                    for row in rows
+                ],
+            }
+            for function, rows in functions(found, dialect)
+        ],
+    })  # fmt: skip
+
+
+def _row(
+    slot: int,
+    text: str,
+    code: bytes,
+    labels: Iterable[str],
+    source: Location | None,
+    comment: str,
+) -> dict[str, object]:
+    row: dict[str, object] = {"slot": slot, "text": text, "bytes": code.hex(" ")}
+    row["labels"] = list(labels)
+    if comment:
+        row["comment"] = comment
+    if source is not None:
+        row["source"] = {
+            "file": source.name,
+            "line": source.line,
+            "column": source.column,
+            "text": source.line_text.strip(),
+        }
+    return row
+
+
+def _map_as_json(spec: MapSpec) -> dict[str, object]:
+    return {
+        "name": spec.name,
+        "type": spec.type,
+        "key_size": spec.key_size,
+        "value_size": spec.value_size,
+        "max_entries": spec.max_entries,
+        "flags": spec.flags,
+    }
+
+
+def _collection_as_json(
+    spec: CollectionSpec, dialect: Dialect, byteorder: ByteOrder
+) -> dict[str, object]:
+    return {
+        "maps": [_map_as_json(each) for each in spec.maps.values()],
+        "programs": [
+            {
+                "name": each.name,
+                "section": each.section,
+                "type": each.type,
+                "functions": _functions(each, dialect, byteorder),
+            }
+            for each in spec.programs.values()
+        ],
+    }
+
+
+def _functions(
+    program: ProgramSpec, dialect: Dialect, byteorder: ByteOrder
+) -> list[dict[str, Any]]:
+    from ebpfasm.asm import mnemonic_printer, printer
+    from ebpfasm.emit import image
+
+    write = printer.text_of if dialect == "llvm" else mnemonic_printer.text_of
+    code = image(link(program), byteorder=byteorder).code
+    streams = [(program.name, program.instructions)]
+    streams += [(each.name, each.instructions) for each in program.functions]
+    found: list[dict[str, Any]] = []
+    slot = 0
+    for name, items in streams:
+        rows: list[dict[str, object]] = []
+        labels: list[str] = []
+        for item in items:
+            if not isinstance(item, Instruction):
+                labels.append(item.name)
+                continue
+            raw = code[slot * 8 : (slot + item.slots) * 8]
+            rows.append(_row(slot, write(item), raw, labels, item.span, item.comment))
+            slot += item.slots
+            labels = []
+        found.append({"name": name, "instructions": rows})
+    return found

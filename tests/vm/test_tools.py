@@ -1,0 +1,135 @@
+"""The debugger and line coverage."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+import ebpfasm
+from ebpfasm.analysis.vm import Interpreter
+from ebpfasm.analysis.vm.coverage import Coverage
+from ebpfasm.analysis.vm.debugger import Debugger
+from tests.support import ROOT
+
+pytest_plugins = ["pytester"]
+
+TEXT = """.section xdp
+main:
+    r6 = 5
+    r1 = r6
+    call double
+    r0 += 1
+    *(u64 *)(r10 - 8) = 7
+    if r0 != 11 goto never
+    exit
+never:
+    r0 = 0
+    exit
+.text
+double:
+    r0 = r1
+    r0 += r0
+    exit
+"""
+
+
+def machine() -> ebpfasm.VirtualMachine:
+    return ebpfasm.virtual_machine(ebpfasm.assemble(TEXT, name="p.s").programs["main"])
+
+
+def line(debugger: Debugger) -> int:
+    span = debugger.place.span
+    assert span is not None
+    return span.line
+
+
+def test_stepping_shows_registers_places_and_the_stack() -> None:
+    with Debugger(machine()) as debugger:
+        assert (line(debugger), debugger.describe(debugger.registers["r1"])) == (3, "ctx")
+        debugger.step()
+        debugger.step()
+        assert (line(debugger), debugger.registers["r6"]) == (5, 5)
+        debugger.step()
+        assert (line(debugger), [each.function for each in debugger.backtrace]) == (
+            15, ["double", "main"],
+        )  # fmt: skip
+        debugger.step_out()
+        assert (line(debugger), debugger.registers["r0"]) == (6, 10)
+        debugger.step()
+        debugger.step()
+        assert debugger.stack[-8:] == (7).to_bytes(8, "little")
+        assert debugger.read(debugger.registers["r10"] - 8, 1) == b"\x07"
+        debugger.go()
+        assert (debugger.finished, debugger.r0) == (True, 11)
+
+
+def test_breakpoints_stop_on_lines_and_stepping_over_stays_in_the_function() -> None:
+    with Debugger(machine()) as debugger:
+        debugger.break_at(16)
+        debugger.go()
+        assert line(debugger) == 16
+        debugger.clear()
+        debugger.step_out()
+        assert line(debugger) == 6
+        with pytest.raises(ebpfasm.VmError, match="no instruction stands on line 2"):
+            debugger.break_at(2)
+    with Debugger(machine()) as debugger:
+        debugger.break_at(5)
+        debugger.go()
+        debugger.step_over()
+        assert line(debugger) == 6
+        debugger.step_line()
+        assert line(debugger) == 7
+
+
+def test_a_debugger_that_is_closed_leaves_the_machine_usable() -> None:
+    made = machine()
+    with Debugger(made) as debugger:
+        debugger.step()
+    assert made.execute() == 11
+
+
+def test_a_fault_reaches_the_one_who_steps() -> None:
+    text = ".section xdp\nm: r1 = 0\nr0 = *(u8 *)(r1 + 0)\nexit"
+    made = ebpfasm.virtual_machine(ebpfasm.assemble(text).programs["m"])
+    with Debugger(made) as debugger:
+        debugger.step()
+        with pytest.raises(ebpfasm.VmError, match="reads 1 byte at null"):
+            debugger.step()
+        assert debugger.finished
+
+
+def test_coverage_counts_lines_and_functions_as_lcov() -> None:
+    made = machine()
+    coverage = Coverage()
+    engine = Interpreter(made.machine, coverage)
+    for _ in range(3):
+        engine.run(*made.machine.begin(b"", None))
+    assert coverage.lcov("t") == (
+        "TN:t\nSF:p.s\nFN:3,main\nFN:15,double\nFNDA:3,main\nFNDA:3,double\nFNF:2\nFNH:2\n"
+        + "".join(f"DA:{number},3\n" for number in (3, 4, 5, 6, 7, 8, 9))
+        + "DA:11,0\nDA:12,0\nDA:15,3\nDA:16,3\nDA:17,3\nLF:12\nLH:10\nend_of_record\n"
+    )
+    assert coverage.table() == (
+        "file  lines  missed  cover  missing\np.s      12       2    83%  11-12"
+    )
+
+
+def test_the_plugin_reports_coverage_of_both_engines_tests(pytester: pytest.Pytester) -> None:
+    program = ROOT / "examples" / "test_xdp_program" / "drop_ipv6.s"
+    pytester.makepyfile(f"""
+        import ebpfasm
+        PROGRAM = ebpfasm.open({str(program)!r}).programs["drop_ipv6"]
+
+        def test_it_drops_ipv6(ebpf_run):
+            assert ebpf_run(PROGRAM, bytes(12) + b"\\x86\\xdd" + bytes(50)).retval == 1
+    """)
+    out = pytester.path / "cov.info"
+    done = pytester.runpytest_subprocess("-v", f"--ebpf-cov={out}", "-p", "no:cacheprovider")
+    text = done.stdout.str()
+    assert "test_it_drops_ipv6[vm] PASSED" in text
+    assert "test_it_drops_ipv6[kernel] " in text
+    assert f"SF:{program}" in Path(out).read_text()
+    assert "eBPF coverage" in text
+    assert done.ret == 0
