@@ -51,9 +51,7 @@ def open_collection(
             from ebpfasm.asm import assemble
 
             text = decode_text(content, str(path))
-            return assemble(
-                text, str(path), dialect, include=include, btf=btf, byteorder=byteorder
-            )
+            return assemble(text, str(path), dialect, include=include, btf=btf, byteorder=byteorder)
         case "python":
             return _from_python(path, decode_text(content, str(path)))
         case "raw":

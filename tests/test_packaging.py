@@ -86,7 +86,8 @@ def test_the_wheel_holds_every_module_and_nothing_else(distribution: Distributio
         path for path in (ROOT / "runtime").rglob("*") if path.suffix in {".py", ".pyi", ".c", ".h"}
     ]
     modules |= {f"ebpfasm/{path.relative_to(ROOT).as_posix()}" for path in runtime}
-    others = {"ebpfasm/py.typed", "ebpfasm/grammar.lark", "ebpfasm/_native.abi3.so"}
+    others = {"ebpfasm/py.typed", "ebpfasm/grammar.lark", "ebpfasm/_native.pyi"}
+    others.add("ebpfasm/_native.abi3.so")
     assert names == modules | others
 
 

@@ -1,6 +1,7 @@
-"""Assembling 100,000 and 1,000,000 generated lines, beside llvm-mc on the same text.
+"""Assembling 100,000 and 1,000,000 generated lines, beside llvm-mc on the same text, and back.
 
-Whole processes, both writing a file; then in process: text to encoded program.
+Whole processes, both writing a file; then in process: text to encoded program. Disassembling is
+beside llvm-objdump, on the same code.
 """
 
 from __future__ import annotations
@@ -95,6 +96,28 @@ def _measure(lines: int, folder: Path) -> None:
     print(
         f"asm, {lines:,} lines, in process: {median * 1e3:.1f} ms, {median / lines * 1e9:.0f} ns a line"
     )
+    _measure_back(lines, folder, runs)
+
+
+def _measure_back(lines: int, folder: Path, runs: int) -> None:
+    code, text = folder / "x.bin", folder / "back.s"
+    # The section has no flags, and -d passes over sections that are not code.
+    llvm = [find_tool("llvm-objdump"), "-D", "-j", "xdp", "--mcpu=v4", str(folder / "x.o")]
+    compare(
+        f"disasm, {lines:,} lines, whole process",
+        process([sys.executable, "-m", "ebpfasm", "disasm", str(code), "-o", str(text)]),
+        process(llvm),
+        peer_name="llvm-objdump",
+        runs=runs,
+    )
+    again = ebpfasm.encode(ebpfasm.assemble(text.read_text()).programs["main"])
+    assert again == code.read_bytes(), "what was disassembled assembles to other bytes"
+    times = []
+    for _ in range(runs):
+        begin = time.perf_counter()
+        ebpfasm.disassemble(again)
+        times.append(time.perf_counter() - begin)
+    print(f"disasm, {lines:,} lines, in process: {statistics.median(times) * 1e3:.1f} ms")
 
 
 if __name__ == "__main__":

@@ -72,8 +72,8 @@ def assemble(
     """Read a file's text. Raises AsmError with a diagnostic for every mistake in it.
 
     The dialect is llvm, mnemonic, or auto: what the first statements are written in. `include`
-    are the folders that `.include` looks in after the file's own, and `btf`, raw or in an
-    ELF file's place, has the structs and enumerations whose names are numbers. Numbers in
+    are the folders that `.include` looks in after the file's own, and `btf`, bytes or a file,
+    has structs and enumerations whose names are numbers. Numbers in
     sections of variables are laid out in `byteorder`, this machine's where none is given.
     """
     wrong: list[Diagnostic] = []
@@ -218,7 +218,7 @@ class _File:
             case ".equ" | ".set" | ".equiv":
                 self._no_constant(directive)
             case name if name not in directives.DIRECTIVES:
-                self.wrong.append(unknown_word(name, directive.name_span))
+                self.wrong.append(unknown_word(name, directive.name_span, self.names.macros))
             case _:
                 pass
         return None
@@ -348,7 +348,9 @@ class _File:
         """Where in its section's map an address points; the kernel takes only those within."""
         place, size = offset + symbol.addend, self.variables.size(section)
         if not 0 <= place < size:
-            message = f"{symbol.name} {symbol.addend:+} is outside {section}, which has {size} bytes"
+            message = (
+                f"{symbol.name} {symbol.addend:+} is outside {section}, which has {size} bytes"
+            )
             self.wrong.append(error("asm-range", message, symbol.span))
             return offset
         return place

@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from typing import Literal, assert_never
+from typing import TYPE_CHECKING, Literal, assert_never
 
 from ebpfasm.asm import lines
-from ebpfasm.asm.reader import StatementReader
 from ebpfasm.errors import Source, unsupported
 from ebpfasm.isa.mnemonics import WORDS
+
+if TYPE_CHECKING:  # the parser is not wanted by those who only write
+    from ebpfasm.asm.reader import StatementReader
 
 Dialect = Literal["llvm", "mnemonic"]
 DIALECTS: tuple[Dialect, ...] = ("llvm", "mnemonic")
@@ -63,6 +65,8 @@ def reader_of(text: str, dialect: str) -> type[StatementReader]:
     chosen = detect(text) if dialect == "auto" else writable(dialect)
     match chosen:
         case "llvm":
+            from ebpfasm.asm.reader import StatementReader
+
             return StatementReader
         case "mnemonic":
             from ebpfasm.asm.mnemonic_reader import MnemonicReader

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 
 from lark import Token, UnexpectedCharacters, UnexpectedInput, UnexpectedToken
 
@@ -117,17 +118,18 @@ def cannot_stand(problem: UnexpectedInput, place: Span, text: str) -> Diagnostic
     return error("asm-syntax", f"{found!r} cannot stand here: {_list(expected)} can", span)
 
 
-def unknown_word(word: str, span: Span) -> Diagnostic:
-    """The word that begins a statement means nothing."""
+def unknown_word(word: str, span: Span, macros: Iterable[str] = ()) -> Diagnostic:
+    """The word that begins a statement means nothing; `macros` are words that do."""
     from ebpfasm.asm.directives import DIRECTIVES
     from ebpfasm.asm.sections import OBJECTS_ONLY
 
+    macros = tuple(macros)
     if word.startswith("."):
-        hint = did_you_mean(word, DIRECTIVES)
+        hint = did_you_mean(word, (*DIRECTIVES, *macros))
         if word in OBJECTS_ONLY or word.startswith(".cfi_"):
             hint = "a compiler's file becomes an object: ebpfasm asm FILE -o FILE.o"
         return error("asm-directive", f"there is no directive {word}", span, hint=hint)
-    hint = did_you_mean(word, KEYWORDS)
+    hint = did_you_mean(word, (*KEYWORDS, *macros))
     if hint is None and word in WORDS:
         hint = "this dialect writes operators, as in r1 += 2 and r1 = *(u32 *)(r2 + 4)"
     hint = hint or did_you_mean(f".{word}", DIRECTIVES)

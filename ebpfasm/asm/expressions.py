@@ -19,7 +19,7 @@ A name may also stand for a place whose address is not known yet: see `Relative`
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, assert_never
 
@@ -137,23 +137,37 @@ def names(tree: Expression) -> Iterator[Name]:
 
 def renamed(tree: Expression, old: str, new: str) -> Expression:
     """The same expression with another name in place of one."""
+    return _with(tree, lambda name: Name(new, name.span) if name.text == old else name)
+
+
+def settled(tree: Expression, values: Mapping[str, int]) -> Expression:
+    """The same expression with numbers in place of the names that have a value."""
+    if not values:
+        return tree
+
+    def number(name: Name) -> Expression:
+        return Literal(values[name.text], name.span) if name.text in values else name
+
+    return _with(tree, number)
+
+
+def _with(tree: Expression, change: Callable[[Name], Expression]) -> Expression:
     match tree:
         case Literal():
             return tree
-        case Name(text=text, span=span):
-            return Name(new, span) if text == old else tree
+        case Name():
+            return change(tree)
         case Unary(operator=operator, operand=operand, span=span):
-            return Unary(operator, renamed(operand, old, new), span)
+            return Unary(operator, _with(operand, change), span)
         case Binary():
             spine: list[Binary] = []
             first: Expression = tree
             while isinstance(first, Binary):
                 spine.append(first)
                 first = first.left
-            made = renamed(first, old, new)
+            made = _with(first, change)
             for node in reversed(spine):
-                right = renamed(node.right, old, new)
-                made = Binary(node.operator, made, right, node.span)
+                made = Binary(node.operator, made, _with(node.right, change), node.span)
             return made
         case _:
             assert_never(tree)

@@ -32,9 +32,7 @@ def _manner(comment: str, separator: str) -> Manner:
         | (?P<open>/\*.*)
         """
     # Possessive, or a line of some megabytes would be remembered character by character.
-    statement = (
-        rf'(?:"(?:\\.|[^"\\\n])*+"?|\'(?:\\.|[^\'\\\n])\'|[^{separator}\n"\']++|\')++'
-    )
+    statement = rf'(?:"(?:\\.|[^"\\\n])*+"?|\'(?:\\.|[^\'\\\n])\'|[^{separator}\n"\']++|\')++'
     return Manner(
         ("//", "/*", *comment),
         re.compile(pieces, re.VERBOSE | re.DOTALL),

@@ -136,12 +136,13 @@ def head(text: str, place: Span) -> tuple[str, tuple[Parameter, ...]]:
     return name, tuple(found.values())
 
 
+_SEPARATOR = re.compile(r"\s*(?:,\s*)?")
+
+
 def _separator(text: str, at: int) -> int:
-    while at < len(text) and text[at].isspace():
-        at += 1
-    if text.startswith(",", at):
-        at += 1
-    return at
+    match = _SEPARATOR.match(text, at)
+    assert match is not None
+    return match.end()
 
 
 def _parameter(text: str, at: int, place: Span) -> tuple[Parameter, int]:

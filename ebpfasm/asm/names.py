@@ -8,10 +8,11 @@ and enumerators of the BTF that was given. `.sizeof` after a struct or field giv
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING
 
 from ebpfasm.asm.expressions import Lookup, Name, Report
+from ebpfasm.asm.macros import Macro
 from ebpfasm.asm.spelling import did_you_mean
 from ebpfasm.errors import Diagnostic, Note, Span, error
 from ebpfasm.isa import constants, contexts, packets
@@ -28,14 +29,23 @@ class Names:
 
     def __init__(self, layouts: Layouts | None = None) -> None:
         self.constants: dict[str, int] = {}
+        self._is_shared = False
         self.places: dict[str, Span] = {}
+        self.macros: dict[str, Macro] = {}
         self._layouts = layouts
         self._missed: dict[Diagnostic, str] = {}
 
     def define(self, name: str, value: int, span: Span) -> None:
         """Give a constant its value, or a new one."""
+        if self._is_shared:
+            self.constants, self._is_shared = dict(self.constants), False
         self.constants[name] = value
         self.places[name] = span
+
+    def snapshot(self) -> Mapping[str, int]:
+        """The constants as they are now, for a statement whose arguments are read later."""
+        self._is_shared = True
+        return self.constants
 
     def find(self, name: str) -> int | None:
         """The number that a name stands for, None where it stands for none."""
@@ -91,9 +101,12 @@ class Names:
             message = f"{name} is a register, where a number is needed"
             return error("asm-operand", message, span)
         problem = self._layouts.problem(name) if self._layouts is not None else None
-        if problem is not None:
-            return error("asm-symbol", problem, span)
+        if self._layouts is not None and problem is not None:
+            near = did_you_mean(name, self._layouts.near(name))
+            return error("asm-symbol", problem, span, hint=near)
         hint = did_you_mean(name, (*self.constants, *constants.CONSTANTS, *self._fields(name)))
+        if hint is None and self._layouts is None and "." in name:
+            hint = "for structs of the kernel give BTF: --btf /sys/kernel/btf/vmlinux"
         return error("asm-symbol", f"{name} is no constant and no field", span, hint=hint)
 
     def _fields(self, name: str) -> Iterable[str]:

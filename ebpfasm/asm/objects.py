@@ -101,6 +101,9 @@ class _Assembly:
 
     def statement(self, place: Span, text: str) -> None:
         """Carry one statement out: labels, then a directive or an instruction."""
+        number = _NUMBER.fullmatch(text)
+        if number is not None and self.filler.plain(number, self.current.contents):
+            return
         labels, at = leading_labels(place, text)
         for name, span in labels:
             self._label(name, span)
@@ -163,8 +166,7 @@ class _Assembly:
             return
         if each.symbol is not None:
             self.current.operations.append((target.here, each))
-            if each.symbol.name not in self.symbols:
-                self.mention(each.symbol.name, each.symbol.span)
+            self.mention(each.symbol.name, each.symbol.span)
             target.reserve(8 * each.spec.slots)
             return
         target.append(
@@ -394,6 +396,8 @@ class _Assembly:
         ).object()  # fmt: skip
 
 
+# Most lines of a compiler's file: one number of types or debug information.
+_NUMBER = re.compile(r"(\.byte|\.short|\.long|\.quad)[ \t]+(0|[1-9][0-9]{0,18})")
 # Begins the names that stand for dots; LLVM would call them .Ltmp.
 HERE = ".L@"
 _REGISTER = re.compile(r"[rRwW][0-9]+(?![\w.$@])")

@@ -123,6 +123,7 @@ class _Frame:
     conditions: int  # how many were open where it began
     macro: Macro | None = None
     path: str = ""
+    call: Span | None = None  # what led here, for a macro or repetition
 
 
 @dataclass(slots=True)
@@ -152,7 +153,7 @@ class _Preprocessor:
     ) -> None:
         self.wrong = wrong
         self.names = names
-        self.macros: dict[str, Macro] = {}
+        self.macros = names.macros
         self.labels: set[str] = set()
         self._manner = manner
         self._folders = folders
@@ -189,12 +190,13 @@ class _Preprocessor:
         *,
         macro: Macro | None = None,
         path: str = "",
+        call: Span | None = None,
     ) -> None:
         text = lines.without_comments(source, self.wrong, self._manner)
         pieces = lines.cut(source, text, self._manner)
         depth = self._frames[-1].depth + 1 if self._frames else 0
         self._frames.append(
-            _Frame(source, text, pieces, kind, depth, len(self._conditions), macro, path)
+            _Frame(source, text, pieces, kind, depth, len(self._conditions), macro, path, call)
         )
 
     def _leave(self) -> None:
@@ -414,9 +416,7 @@ class _Preprocessor:
             if depth == 0:
                 return body, span.start + match.start(2)
             body.append((span, text))
-        message = f"{word} is never closed"
-        self._problem("asm-macro", message, place, f"close it with {closing[0]}")
-        raise _Stop
+        raise Misused(f"{word} is never closed", place, f"close it with {closing[0]}")
 
     def _define(self, place: Span, rest: str, body: str) -> None:
         name, parameters = macros.head(rest, place)
@@ -433,17 +433,19 @@ class _Preprocessor:
         self._grow(macro.size(given), place)
         source = macro.expand(given, self._calls, place)
         self._calls += 1
-        self._enter(source, "macro", macro=macro)
+        self._enter(source, "macro", macro=macro, call=place)
 
     def _exit_macro(self, place: Span) -> None:
-        if not any(frame.kind == "macro" for frame in self._frames):
+        """End the innermost macro or repetition, with all that is left of it."""
+        if all(frame.kind == "file" for frame in self._frames):
             self._problem("asm-macro", ".exitm stands outside of a macro", place)
             return
-        while True:
+        while (frame := self._frames.pop()).kind == "file":
+            pass
+        # Each value of an .irp has a text of its own.
+        while self._frames[-1].kind == frame.kind and self._frames[-1].call is frame.call:
             frame = self._frames.pop()
-            del self._conditions[frame.conditions :]
-            if frame.kind == "macro":
-                return
+        del self._conditions[frame.conditions :]
 
     def _repeat(self, body: list[Piece], count: int, place: Span) -> None:
         if not body:
@@ -452,7 +454,7 @@ class _Preprocessor:
         frame = self._frames[-1]
         self._frames.append(
             _Frame(frame.source, frame.text, self._again(body, count), "repetition",
-                   frame.depth + 1, len(self._conditions), frame.macro)
+                   frame.depth + 1, len(self._conditions), frame.macro, call=place)
         )  # fmt: skip
 
     def _again(self, body: list[Piece], count: int) -> Iterator[Piece]:
@@ -479,7 +481,7 @@ class _Preprocessor:
             made.append(Source(place.source.name, text, place, why, line))
         macro, depth = self._frames[-1].macro, self._frames[-1].depth
         for source in reversed(made):
-            self._enter(source, "repetition", macro=macro)
+            self._enter(source, "repetition", macro=macro, call=place)
             self._frames[-1].depth = depth + 1
 
     # Files ----------------------------------------------------------------------------------

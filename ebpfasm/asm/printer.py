@@ -32,6 +32,7 @@ from ebpfasm.ir import (
 from ebpfasm.ir.specs import data_section
 from ebpfasm.isa import helpers
 from ebpfasm.isa.forms import Form
+from ebpfasm.isa.table import InstructionSpec
 
 _INDENT = "    "
 
@@ -47,38 +48,70 @@ def text_of(each: Instruction, *, plain: bool = False) -> str:
     named = None if plain else _by_name(each)
     if named is not None:
         return named
-    value = "w" if spec.narrow else "r"
-    return spec.form.syntax.format(
-        dst=f"{value}{each.dst}",
-        src=f"{value}{each.src}",
-        base=f"r{each.src if spec.form.base == 'src' else each.dst}",
+    return spell(
+        spec,
+        dst=str(each.dst),
+        src=str(each.src),
         mem=_offset(each.off),
         imm=_hex(each.imm),
+        to=_target(each),
+        off=_hex(each.off),
+        as_dst=_hex(each.imm >> 16 & 0xFFFF),
+        as_src=_hex(each.imm & 0xFFFF),
+        index=f" {_offset(each.imm)}" if each.imm else "",
+    )
+
+
+def spell(
+    spec: InstructionSpec,
+    *,
+    dst: str,
+    src: str,
+    mem: str,
+    imm: str,
+    to: str,
+    off: str,
+    as_dst: str,
+    as_src: str,
+    index: str,
+) -> str:
+    """A row's text with its operands: registers' numbers, and all else as it is written."""
+    value = "w" if spec.narrow else "r"
+    return spec.form.syntax.format(
+        dst=f"{value}{dst}",
+        src=f"{value}{src}",
+        base=f"r{src if spec.form.base == 'src' else dst}",
+        mem=mem,
+        imm=imm,
         sym=spec.symbol,
         op=spec.op.removeprefix("atomic_"),
         ty=spec.memory_type,
         width=spec.width,
-        to=_target(each),
-        off=_hex(each.off),
+        to=to,
+        off=off,
         pseudo=spec.fixed_fields.get("src", 0),
-        as_dst=_hex(each.imm >> 16 & 0xFFFF),
-        as_src=_hex(each.imm & 0xFFFF),
-        index=f"r{each.src}" + (f" {_offset(each.imm)}" if each.imm else ""),
+        as_dst=as_dst,
+        as_src=as_src,
+        index=f"r{src}{index}",
     )
+
+
+# How an instruction is written whose number a name stands for.
+ADDRESS, CALL = "r{dst} = {name} ll", "call {name}"
 
 
 def _by_name(each: Instruction) -> str | None:
     """The text of an instruction that a name says more about than its numbers."""
     match each.ref:
         case MapRef(name=name) | KsymRef(name=name) | VarRef(name=name):
-            return f"r{each.dst} = {name} ll"
+            return ADDRESS.format(dst=each.dst, name=name)
         case FunctionRef(name=name) if each.spec.form is Form.LOAD_PSEUDO:
-            return f"r{each.dst} = {name} ll"
+            return ADDRESS.format(dst=each.dst, name=name)
         case FunctionRef(name=name) | KfuncRef(name=name):
-            return f"call {name}"
+            return CALL.format(name=name)
         case None if each.spec.form is Form.CALL_HELPER:
             helper = helpers.find(each.imm)
-            return f"call {helper.name}" if helper is not None else None
+            return CALL.format(name=helper.name) if helper is not None else None
         case None | LabelRef() | CoreRef():
             return None
         case _:

@@ -6,6 +6,7 @@ from __future__ import annotations
 import os
 import re
 import zlib
+from dataclasses import replace
 from functools import cache, lru_cache
 from pathlib import Path
 from typing import Any, cast
@@ -139,6 +140,8 @@ class StatementReader(OperandReader):
         directive = raw_directive(place, text, at)
         if directive is None or directive.name not in FILLING:
             return None
+        if self.names.constants:
+            directive = replace(directive, constants=self.names.snapshot())
         before = text[:at].rstrip()
         if not before:
             return [directive]

@@ -231,6 +231,7 @@ class Resolver:
             key = section_of.index
             addend += base.offset + distance
         self._used.add(key)
+        self._order.setdefault(key)
         self._relocations[section.index].append((offset, type, key))
         return addend
 

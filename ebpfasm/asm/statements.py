@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from enum import Enum
 
 from ebpfasm.asm.expressions import Expression
@@ -107,7 +108,7 @@ class Directive:
 class RawDirective:
     """A directive of sections, symbols and data: its arguments are text still.
 
-    `start` is where that text begins in the source.
+    `start` is where that text begins in the source, `constants` what has a value there.
     """
 
     name: str
@@ -115,6 +116,7 @@ class RawDirective:
     start: int
     span: Span
     name_span: Span
+    constants: Mapping[str, int] = field(default_factory=dict, compare=False, repr=False)
 
 
 Statement = Operation | LabelDefinition | Directive | RawDirective

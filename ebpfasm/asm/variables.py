@@ -7,7 +7,7 @@ known only when the map is in the kernel. A section `license` is the license.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import pairwise
 
@@ -23,6 +23,7 @@ from ebpfasm.asm.expressions import (
     names,
     renamed,
     resolve,
+    settled,
 )
 from ebpfasm.asm.names import Names
 from ebpfasm.asm.statements import RawDirective
@@ -70,6 +71,7 @@ class Variables:
         self._current: _Section | None = None
         self._sizes: dict[str, Expression] = {}
         self._dots: dict[str, tuple[str, int]] = {}
+        self._now: Mapping[str, int] = {}  # the constants where the present directive stands
 
     def enter(self, name: str, span: Span) -> None:
         """Go on in a section, which is a new one if it is not known."""
@@ -116,6 +118,7 @@ class Variables:
 
     def directive(self, directive: RawDirective, *, inside: bool) -> None:
         """Carry out a directive; `inside` says that a section of variables is open."""
+        self._now = directive.constants
         try:
             match directive.name:
                 case ".size":
@@ -156,7 +159,8 @@ class Variables:
             self._wrong.append(error("asm-operand", message, directive.span, hint=hint))
 
     def _here(self, tree: Expression, offset: int | None = None) -> Expression:
-        """The expression with a label of its own in place of each dot, which means here."""
+        """The expression as it is meant here: constants by value, a dot as a label of its own."""
+        tree = settled(tree, self._now)
         if self._current is None or all(each.text != "." for each in names(tree)):
             return tree
         section = self._current.contents
@@ -186,6 +190,8 @@ class Variables:
         found = self.find(name.text) or self._dots.get(name.text)
         if found is not None:
             return Relative(*found)
+        if name.text in self._now:
+            return self._now[name.text]
         return self._constants.meaning(self._wrong.append)(name)
 
     def license(self) -> str | None:

@@ -46,8 +46,14 @@ def _size(kind: str) -> int:
     return _BYTES[of] * int(count or 1)
 
 
-def _header(name: str, size: int, header: str, doc: str, rows: tuple[tuple[str, int, str, str], ...]) -> None:
-    fields = tuple(ContextField(name, field, offset, _size(kind), kind, doc) for field, offset, kind, doc in rows)
+_Row = tuple[str, int, str, str]
+
+
+def _header(name: str, size: int, header: str, doc: str, rows: tuple[_Row, ...]) -> None:
+    fields = tuple(
+        ContextField(name, field, offset, _size(kind), kind, doc)
+        for field, offset, kind, doc in rows
+    )
     STRUCTS[name] = Struct(name, size, header, doc, fields, {each.name: each for each in fields})
 
 

@@ -11,7 +11,7 @@ COUNTER = ROOT / "examples" / "xdp_stats_assembly" / "xdp_stats.s"
 
 
 def main_of(text: str) -> tuple[ir.Item, ...]:
-    return assemble(text).programs["main"].instructions
+    return tuple(assemble(text).programs["main"].instructions)
 
 
 def test_several_programs_and_a_subprogram_in_one_file() -> None:

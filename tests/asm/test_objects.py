@@ -6,12 +6,14 @@ import subprocess
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
+import ebpfasm
 from ebpfasm.asm.objects import assemble_object
 from ebpfasm.asm.raw import is_llvm_file
 from ebpfasm.emit.elf import write_elf
-from ebpfasm.errors import AsmError
-from ebpfasm.ir.object import SHF_ALLOC, SHF_WRITE, ObjectSection
+from ebpfasm.ir.object import SHF_ALLOC, SHF_WRITE, Object, ObjectSection
 from ebpfasm.isa.codec import ByteOrder
 from tests.asm import compiled
 from tests.support import find_tool
@@ -187,14 +189,14 @@ def test_macros_and_conditions_work_in_whole_files_too() -> None:
     ],
 )  # fmt: skip
 def test_mistakes_in_a_whole_file_are_diagnostics(text: str, message: str) -> None:
-    with pytest.raises(AsmError) as caught:
+    with pytest.raises(ebpfasm.AsmError) as caught:
         assemble_object(text)
     assert message in [each.message for each in caught.value.diagnostics]
 
 
 def test_every_mistake_of_a_file_is_told_at_its_place() -> None:
     text = ".file 1 2\n.byte 300\nf: goto nowhere\n.weak\n"
-    with pytest.raises(AsmError) as caught:
+    with pytest.raises(ebpfasm.AsmError) as caught:
         assemble_object(text, "x.s")
     assert str(caught.value) == (
         "x.s:2:7: error[asm-range]: 300 is outside -128 to 255\n"
@@ -215,3 +217,27 @@ def test_a_file_is_ours_or_llvm_s_by_what_it_says() -> None:
     assert is_llvm_file('\t.file\t"x.c"\n')
     assert not is_llvm_file('.license "GPL"\n.section xdp,"ax"\n')
     assert not is_llvm_file(".section xdp\nr0 = 2\nexit\n")
+
+
+PIECES = st.sampled_from([
+    ".byte ", ".long ", ".quad ", ".short ", ".ascii ", ".asciz ", ".zero ", ".fill ", ".p2align ",
+    ".section ", ".data\n", ".bss\n", ".text\n", ".set ", ".size ", ".type ", ".globl ", ".comm ",
+    ".uleb128 ", ".pushsection ", ".popsection\n", ".weak ", ".file ", ".hidden ", "a", "b", "a:",
+    "b: ", ", ", "\n", ";", "1", "-5", "0x10", "300", '"x"', '"\\', "(", ")", " + ", "-", ".", "~",
+    "@object", '"ax"', "@progbits", "r1 = ", "call ", "goto ", " ll", "exit", "1:", "1b", "1f", "#",
+    "/*", "\\", "\0", "é", "=", " == ", "<<", "99999999999999999999", "if r1 == 0 goto ",
+])  # fmt: skip
+
+
+@given(st.lists(PIECES, max_size=30).map("".join))
+def test_any_text_is_an_object_or_a_diagnostic(text: str) -> None:
+    for read in (assemble_object, ebpfasm.assemble):
+        try:
+            made = read(text)
+        except ebpfasm.AsmError as problem:
+            shown = str(problem)
+        else:
+            shown = "it is one"
+            if isinstance(made, Object):
+                compiled.read(write_elf(made))
+        assert shown

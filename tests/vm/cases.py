@@ -67,34 +67,6 @@ def _delete(key: int) -> str:
 
 _RETURN_R9 = "r0 = r9; exit"
 
-# formats of bpf_snprintf; each gets 258, -5 and the address of "abc" on the stack
-_FORMATS = (
-    "%d|%i|%s", "%x %X|", "%5d|%-5d|%5s", "%05d|%5x|", "%lld %llu", "%ld|%lx", "%u %u",
-    "100%% %d", "%c%d", "%+d|% d", "%s", "%d %d %pi4", "%d %d %pI4",
-)  # fmt: skip
-
-
-def printing(format: str) -> Case:
-    """A classifier that prints into a map's value, and returns what bpf_snprintf did."""
-    text = """
-    r1 = 0x0000000000636261 ll; *(u64 *)(r10 - 8) = r1
-    *(u64 *)(r10 - 40) = 258; *(u64 *)(r10 - 32) = -5
-    r1 = r10; r1 += -8; *(u64 *)(r10 - 24) = r1
-    *(u32 *)(r10 - 44) = 0
-    r1 = out ll; r2 = r10; r2 += -44; call bpf_map_lookup_elem
-    if r0 == 0 goto none
-    r1 = r0; r2 = 24; r3 = format ll; r4 = r10; r4 += -40; r5 = COUNT
-    call bpf_snprintf
-    none: exit
-    .section .rodata
-    format: .asciz "FORMAT"
-    """
-    count = 8 * format.replace("%%", "").count("%")
-    body = text.replace("FORMAT", format).replace("COUNT", str(count))
-    case = tc(f"print {format}", body)
-    return with_maps(case, ".map out, array, key=u32, value_size=24, max_entries=1")
-
-
 CASES = [
     with_maps(xdp("update any", _update(0, 1, 7) + "exit"), _HASH),
     with_maps(xdp("update no such", _update(2, 1, 7) + "exit"), _HASH),
@@ -423,7 +395,6 @@ CASES = [
     tc("packet loads", "r0 = *(u16 *)skb[12]; r9 = r0; r0 = *(u32 *)skb[26]; r0 += r9; exit"),
     tc("packet load outside", "r0 = *(u32 *)skb[58]; r0 = 5; exit"),
     tc("packet load behind", "r7 = 30; r0 = *(u8 *)skb[r7 + 4]; exit"),
-    *map(printing, _FORMATS),
     socket("socket filter", "r0 = *(u8 *)skb[9]; r1 = *(u32 *)(r6 + 0); r0 *= r1; exit"),
     socket("network header", "r0 = *(u8 *)skb[-0x100000]; exit"),
     socket("link header", "r0 = *(u16 *)skb[-0x1ffff4]; exit"),

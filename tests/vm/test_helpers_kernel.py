@@ -8,10 +8,11 @@ import ebpfasm
 from ebpfasm.native import native_core
 from ebpfasm.runtime.run import Engine, run
 from tests.vm.cases import CASES, Case
+from tests.vm.formats import PRINTING
 
 
 @pytest.mark.kernel
-@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+@pytest.mark.parametrize("case", [*CASES, *PRINTING], ids=lambda case: case.name)
 def test_the_kernel_and_both_engines_agree(case: Case) -> None:
     text = case.text.replace("{maps}", "")
     program = ebpfasm.assemble(text, name=case.name).programs["main"]

@@ -180,3 +180,29 @@ def test_contents_for_a_map_that_is_not_there_are_refused() -> None:
     assert str(raised.value) == (
         "error[vm-map]: there is no map 'x'\n   hint: the program's maps: h"
     )
+
+
+def test_machines_that_share_a_world_have_frames_of_their_own() -> None:
+    text = """.map r, ringbuf, max_entries=4096
+    .section xdp
+    m: r1 = r ll; r2 = 8; r3 = 0; call bpf_ringbuf_reserve
+    if r0 == 0 goto out
+    r6 = r0
+    r1 = r ll; r2 = 8; r3 = 0; call bpf_ringbuf_reserve
+    r7 = r0; r1 = r6; r2 = 0; call bpf_ringbuf_submit
+    r1 = r7; r2 = 0; call bpf_ringbuf_discard
+    call f
+    out: exit
+    .text
+    f: *(u64 *)(r10 - 8) = 5; r0 = *(u64 *)(r10 - 8); exit"""
+    program = ebpfasm.assemble(text).programs["m"]
+    first = ebpfasm.virtual_machine(program)
+    assert first.execute(bytes(64)) == 5
+    assert ebpfasm.virtual_machine(program, world=first.world).execute(bytes(64)) == 5
+
+
+@pytest.mark.parametrize("kind", ["hash", "array", "lpm_trie", "queue", "ringbuf", "devmap"])
+def test_numbers_that_no_map_can_have_are_refused(kind: str) -> None:
+    for sizes in ((-1, 8, 4), (4, -8, 4), (4, 8, -1), (4, 8, 0), (4, 8, 1 << 40), (1 << 20, 8, 4)):
+        with pytest.raises((VmError, EncodeError)):
+            one(kind, *sizes)

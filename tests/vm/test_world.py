@@ -209,3 +209,66 @@ def test_the_machine_loads_nothing_that_only_linux_has() -> None:
     command = [sys.executable, "-c", code]
     done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, check=False)
     assert (done.stdout, done.stderr) == ("[]\n", "")
+
+
+TIMER = """.license "GPL"
+.map t, array, key=u32, value_size=24, max_entries=2
+.section xdp
+m:
+    *(u32 *)(r10 - 4) = 1
+    r1 = t ll; r2 = r10; r2 += -4
+    call bpf_map_lookup_elem
+    if r0 == 0 goto out
+    r6 = r0
+    r1 = r6; r2 = t ll; r3 = 1
+    call bpf_timer_init
+    r1 = r6; r2 = tick ll
+    call bpf_timer_set_callback
+    r1 = r6; r2 = 1000; r3 = 0
+    call bpf_timer_start
+out:
+    exit
+.text
+tick:
+    r6 = r3
+    r4 = *(u32 *)(r2 + 0)
+    r5 = *(u64 *)(r6 + 16)
+    r5 += r4
+    *(u64 *)(r6 + 16) = r5
+    if r5 == 3 goto done
+    r1 = r6; r2 = 1000; r3 = 0
+    call bpf_timer_start
+done:
+    r0 = 0
+    exit
+"""
+
+
+@pytest.mark.parametrize("native", NATIVE)
+def test_timers_fire_when_the_test_lets_time_pass(native: bool) -> None:
+    made = machine(TIMER, native=native)
+    begin = made.world.now
+    assert made.execute(bytes(64)) == 0
+    assert [made.advance(500), made.advance(600), made.advance(5000)] == [0, 1, 2]
+    assert made.world.now == begin + 6100
+    assert made.maps["t"][1][16:] == (3).to_bytes(8, "little")
+
+
+@pytest.mark.parametrize("native", NATIVE)
+def test_a_stopped_run_leaves_no_frame_open(native: bool) -> None:
+    text = """.map a, array, key=u32, value=u64, max_entries=1
+    .section xdp
+    m: r6 = r1; r7 = *(u32 *)(r1 + 0)
+    w8 = *(u8 *)(r7 + 0)
+    *(u32 *)(r10 - 4) = 0; r2 = r10; r2 += -4; r1 = a ll; call bpf_map_lookup_elem
+    r9 = r0; r1 = r9
+    if r8 == 1 goto reads
+    call deep
+    reads: r1 = *(u64 *)(r9 + 0); r0 = *(u64 *)(r1 - 8); exit
+    .text
+    deep: *(u64 *)(r10 - 8) = 9; *(u64 *)(r1 + 0) = r10; r1 = 0; r0 = *(u64 *)(r1 + 0); exit"""
+    made = machine(text, native=native)
+    with pytest.raises(ebpfasm.VmError, match="null"):
+        made.execute(bytes(64))
+    with pytest.raises(ebpfasm.VmError, match="that function has returned"):
+        made.execute(b"\1" + bytes(63))
