@@ -162,16 +162,24 @@ class NativeEngine:
 
     def run(self, *arguments: int) -> int:
         """Run the program and return all 64 bits of r0. Raises VmError."""
+        return self.run_from(self.machine.entry, *arguments)
+
+    def run_from(self, start: int, *arguments: int) -> int:
+        """Run a function of the program by itself, as a timer does. Raises VmError."""
         vm, world = self.vm, self.machine.world
         if len(self._mirrors) != len(world.all_maps):
             self._mirror_maps()
         self.tail_calls = 0
         vm.cpu, vm.now, vm.chance = world.cpu, world.now, world.chance
-        r1, r2 = (*arguments, 0, 0)[:2]
         try:
-            status = self.lib.ebpfasm_vm_start(vm, len(arguments), r1, r2)
-            if status != DONE:
-                self._go_on(status)
+            if start == self.machine.entry:
+                r1, r2 = (*arguments, 0, 0)[:2]
+                status = self.lib.ebpfasm_vm_start(vm, len(arguments), r1, r2)
+                if status != DONE:
+                    self._go_on(status)
+            else:
+                vm.count, vm.depth, vm.at = 0, 0, start
+                self._call(start, start, arguments)
             result = int(vm.registers[0])
             self.machine.end()
         except Fault as fault:
@@ -179,10 +187,16 @@ class NativeEngine:
         finally:
             world.chance = vm.chance
             if vm.depth or self._open:
-                vm.depth = 0
-                self._show_frames()
+                self._close_frames()
             self.machine.release()
         return result
+
+    def _close_frames(self) -> None:
+        """End what a run that was stopped left open."""
+        for depth in range(self.vm.depth):
+            self._regions[self.vm.first_frame + depth].high = 0
+        self.vm.depth = 0
+        self._show_frames()
 
     def _show_frames(self) -> None:
         """Let Python see the frames that are open in C."""
@@ -325,8 +339,7 @@ class NativeEngine:
             raise stopped(fault, self._explainer().trail()) from None
         finally:
             machine.world.chance = vm.chance
-            vm.depth = 0
-            self._show_frames()
+            self._close_frames()
             machine.release()
         return int(vm.total)
 

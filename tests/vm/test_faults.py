@@ -38,6 +38,9 @@ FAULTS = [
     ("returned frame", ".section xdp\nm: call f\nr0 = *(u64 *)(r0 - 8) !\nexit\n.text\n"
      "f: r0 = r10; exit",
      "vm-memory", "reads 8 bytes at r10 of call 1 - 8: that function has returned"),
+    ("frame that is not open", ".section xdp\nm: r1 = 0x1000000000000 ll; r1 += r10\n"
+     "r0 = *(u64 *)(r1 - 8) !\nexit",
+     "vm-memory", "reads 8 bytes at r10 of call 1 - 8: that function has returned"),
     ("part of a pointer", ".section xdp\nm: r0 = *(u16 *)(r1 + 0) !\nexit",
      "vm-memory", "reads a part of xdp_md.data, a pointer that loads as 32 bits"),
     ("field", ".section xdp\nm: r0 = 0\n*(u32 *)(r1 + 12) = r0 !\nexit",

@@ -15,7 +15,7 @@ from ebpfasm.analysis.vm.packet import ETHERNET, HEADROOM, Packet
 from ebpfasm.analysis.vm.world import World
 from ebpfasm.errors import VmError, error
 from ebpfasm.ir.link import LinkedProgram
-from ebpfasm.ir.references import MapRef, VarRef
+from ebpfasm.ir.references import KfuncRef, KsymRef, MapRef, VarRef
 from ebpfasm.isa.forms import Form
 
 FRAME = 512  # bytes of stack of each function (MAX_BPF_STACK)
@@ -53,10 +53,8 @@ class Machine:
         self.code = Code()
         self.code_region = self.memory.add_row("code", "code", bytearray(), 8, 8, 1 << 20, self)
         self.code_region.size = 0  # functions have addresses, and nothing to read
-        self.frames = [
-            self.memory.add("stack", f"r10 of call {depth}" if depth else "r10", bytearray(FRAME))
-            for depth in range(DEPTH)
-        ]
+        # One behind the other: the native engine counts on it.
+        self.frames = [self._frame(depth) for depth in range(DEPTH)]
         self.packet = Packet(self.memory)
         self.ctx = self.memory.add("ctx", "ctx", bytearray(self.shape.size), owner=self)
         self.entry = self.code.add(linked)
@@ -68,6 +66,12 @@ class Machine:
         self._given: bytes | Mapping[str, int] | None = None  # the context as a run began
         self._empty = bytes(self.shape.size)
         self.resolve()
+
+    def _frame(self, depth: int) -> Region:
+        name = f"r10 of call {depth}" if depth else "r10"
+        region = self.memory.add("stack", name, bytearray(FRAME), fresh=True)
+        region.high = 0
+        return region
 
     # ---- programs
 
@@ -86,6 +90,9 @@ class Machine:
             match instruction.ref:
                 case MapRef(name=name):
                     step.value = self._map_value(name, None, step.instruction.span)
+                case KsymRef(name=name) | KfuncRef(name=name):
+                    what = f"needs {name!r}, which exists only in a kernel"
+                    step.fault = Fault("not-supported", what)
                 case VarRef(map=name, offset=offset):
                     step.value = self._map_value(name, offset, step.instruction.span)
                 case _ if instruction.spec.op == "lddw_func":
@@ -138,6 +145,11 @@ class Machine:
         if fresh:
             self.world.new_run()
         self.lock = 0
+        if not 0 <= self.world.cpu < self.world.cpus:
+            message = (
+                f"the world has {self.world.cpus} processors, and is on number {self.world.cpu}"
+            )
+            raise VmError(error("vm-input", message))
         if len(data) > LIMIT:
             raise VmError(error("vm-input", f"a packet has at most {LIMIT} bytes; got {len(data)}"))
         self._given = ctx

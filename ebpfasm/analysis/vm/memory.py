@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from ebpfasm.analysis.vm.faults import Fault
+from ebpfasm.errors import VmError, error
 
 Kind = Literal["free", "stack", "ctx", "packet", "value", "map", "code", "record", "data", "object"]
 
@@ -91,10 +92,14 @@ class Memory:
         *,
         writable: bool = True,
         owner: Any = None,
+        fresh: bool = False,
     ) -> Region:
-        """Make a region of bytes, all of which can be reached."""
+        """Make a region of bytes, all of which can be reached.
+
+        A `fresh` one gets the number behind the last. Raises VmError where there are no more.
+        """
         region = Region(0, kind, name, host, 0, len(host), writable=writable, owner=owner)
-        return self._place(region)
+        return self._place(region, fresh)
 
     def add_row(
         self, kind: Kind, name: str, host: bytearray, size: int, stride: int, count: int, owner: Any
@@ -106,15 +111,16 @@ class Memory:
         )
         return self._place(region)
 
-    def _place(self, region: Region) -> Region:
-        if self._unused:
+    def _place(self, region: Region, fresh: bool = False) -> Region:
+        if self._unused and not fresh:
             region.number = self._unused.pop()
             self.regions[region.number] = region
         elif len(self.regions) < LIMIT:
             region.number = len(self.regions)
             self.regions.append(region)
         else:
-            raise Fault("vm-memory", f"the program holds more than {LIMIT} pieces of memory")
+            message = f"the virtual machine has no more than {LIMIT} pieces of memory"
+            raise VmError(error("vm-memory", message))
         self.changed(region)
         return region
 

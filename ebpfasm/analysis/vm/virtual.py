@@ -28,6 +28,9 @@ class Engine(Protocol):
     def run(self, *arguments: int) -> int:
         """Run the program and return r0. Raises VmError."""
 
+    def run_from(self, start: int, *arguments: int) -> int:
+        """Run a function of the program by itself. Raises VmError."""
+
     def call(self, address: int, *arguments: int) -> int:
         """Run a callback for a helper."""
 
@@ -103,6 +106,38 @@ class VirtualMachine:
             r0=r0,
             trace=tuple(tracer.steps) if tracer is not None else (),
         )
+
+    def advance(self, nanoseconds: int) -> int:
+        """Let time pass, and timers fire in the order they are due; return how many did.
+
+        A timer's callback gets the map, the key and the value, as in the kernel, and may set the
+        timer again. Raises VmError.
+        """
+        world, end = self.world, self.world.now + nanoseconds
+        fired = 0
+        while True:
+            due = [(timer.due, at) for at, timer in world.timers.items() if timer.due is not None]
+            if not due or min(due)[0] > end:
+                break
+            world.now, address = max(world.now, min(due)[0]), min(due)[1]
+            self._fire(address)
+            fired += 1
+        world.now = end
+        return fired
+
+    def _fire(self, address: int) -> None:
+        timer = self.world.timers[address]
+        timer.due = None
+        owner = self.world.map_at(timer.map)
+        for key, value in owner.addresses():
+            if value <= address < value + owner.value_size:
+                region = self.world.memory.add("data", "the key", bytearray(key), writable=False)
+                try:
+                    start = self.machine.function_at(timer.callback)
+                    self.engine.run_from(start, timer.map, region.address, value)
+                finally:
+                    self.world.memory.free(region)
+                return
 
     def verdicts(self, packets: Iterable[bytes]) -> list[int]:
         """Run the program on each packet; return what it said of each, unsigned. Raises VmError."""

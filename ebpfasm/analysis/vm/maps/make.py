@@ -55,6 +55,9 @@ _KINDS: dict[str, type[VmMap]] = {
     **dict.fromkeys(("cgroup_storage", "percpu_cgroup_storage"), LocalStorageMap),
 }
 
+_KEY_MOST, _VALUE_MOST = 512, 1 << 25  # bytes
+_TRIE_KEY = (5, 260)
+
 
 def make(spec: MapSpec, world: World) -> VmMap:
     """Make an empty map.
@@ -75,4 +78,20 @@ def make(spec: MapSpec, world: World) -> VmMap:
             wanted = " or ".join(map(str, sizes)) or "1 or more"
             message = f"map {spec.name!r}: a {what} of {kind} has {wanted} bytes, not {size}"
             raise VmError(error("vm-map", message, spec.span))
+    _check(spec, kind)
     return made(spec, world)
+
+
+def _check(spec: MapSpec, kind: str) -> None:
+    """Refuse numbers that the kernel refuses too."""
+    row = MAP_TYPES.find(kind)
+    least = 0 if row is not None and row.no_entries else 1
+    if not least <= spec.max_entries < 1 << 32:
+        message = f"map {spec.name!r}: max_entries is {spec.max_entries}"
+        raise VmError(error("vm-map", message, spec.span))
+    if spec.key_size > _KEY_MOST or spec.value_size > _VALUE_MOST:
+        message = f"map {spec.name!r}: keys have at most {_KEY_MOST} bytes, values {_VALUE_MOST}"
+        raise VmError(error("vm-map", message, spec.span))
+    if kind == "lpm_trie" and not _TRIE_KEY[0] <= spec.key_size <= _TRIE_KEY[1]:
+        message = f"map {spec.name!r}: a key of lpm_trie has 5 to 260 bytes, not {spec.key_size}"
+        raise VmError(error("vm-map", message, spec.span))
