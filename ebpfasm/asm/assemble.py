@@ -20,6 +20,7 @@ from ebpfasm.asm.expressions import names as names_in
 from ebpfasm.asm.maps import map_definition
 from ebpfasm.asm.names import Names
 from ebpfasm.asm.preprocess import give_up, in_order, statements
+from ebpfasm.asm.quick import QuickReader
 from ebpfasm.asm.reader import StatementReader
 from ebpfasm.asm.spelling import did_you_mean
 from ebpfasm.asm.statements import (
@@ -84,9 +85,10 @@ def assemble(
         quick = _quickly(source)
         if quick is not None:
             return quick
+    read = QuickReader(reader).read if type(reader) is StatementReader else reader.read
     found: list[Statement] = []
     for place, body in statements(source, wrong, names, manner=reader.manner, include=include):
-        found += reader.read(place, body)
+        found += read(place, body)
         give_up(wrong, place)
     file = _File(wrong, exit_label=reader.exit_label, names=names, byteorder=byteorder)
     file.divide(found)

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
+from ebpfasm.asm.names import Names
 from ebpfasm.asm.reader import StatementReader
 from ebpfasm.asm.shapes import Place, Recipe, learn, words
 from ebpfasm.asm.statements import Directive, Operation, RawDirective, Role, Statement, Symbol
@@ -52,7 +53,10 @@ class Body:
         """The stream with its references; GiveUp where a name is nothing."""
         packed = self.stream.body
         code, refs = bytearray(packed.code), dict[int, Reference]()
+        numbers = Names()
         for index, role, name in self.refs:
+            if numbers.find(name) is not None:
+                raise GiveUp  # it may be meant as a number
             at = packed.slots[index] * SLOT
             if role is Role.CALLEE and name not in functions:
                 helper = helpers.find(name)
@@ -97,7 +101,7 @@ class Text:
         names = int(self.raw.names)
         starts = self._view(self.raw.name_start, names)
         lengths = self._view(self.raw.name_length, names)
-        self.names = Names(source.text, array("I", starts), array("I", lengths))
+        self.names = TextNames(source.text, array("I", starts), array("I", lengths))
 
     def _view(self, pointer: Any, count: int) -> memoryview:
         return memoryview(self.ffi.buffer(pointer, count * 4)).cast("I")
@@ -119,7 +123,7 @@ class Text:
         return Span(self.source, start, start + self.length[statement])
 
 
-class Names(Sequence[str]):
+class TextNames(Sequence[str]):
     """The names of a text by number, cut out of it when they are asked for."""
 
     def __init__(self, text: str, starts: array[int], lengths: array[int]) -> None:

@@ -1,134 +1,106 @@
-"""Long programs to text at the speed of C: what lifting and printing do, without an object a line.
+"""Reading statements of known shape without the grammar: what text.c does, in Python.
 
-The native core is given a template for each row of the table, made by the printer; so the table
-and the printer stay the only ones who know how an instruction is written.
+Programs have few shapes. The first statement of one is read by the grammar, which teaches its
+recipe (shapes.py); the others only need their values put in place.
 """
 
 from __future__ import annotations
 
-from functools import cache
-from typing import Any
+import re
+from collections.abc import Callable
 
-from ebpfasm.asm.printer import ADDRESS, CALL, spell
-from ebpfasm.ir.layout import JUMPS, distance_field
-from ebpfasm.isa.codec import SLOT, ByteOrder
-from ebpfasm.isa.forms import Form
-from ebpfasm.isa.helpers import HELPERS
-from ebpfasm.isa.table import BY_OPCODE, InstructionSpec
+from ebpfasm.asm.reader import StatementReader
+from ebpfasm.asm.shapes import NAME, NARROW, NUMBER, WIDE, Place, Recipe, learn, words
+from ebpfasm.asm.statements import LabelDefinition, Operation, Statement, Symbol
+from ebpfasm.errors import Span
+from ebpfasm.isa.codec import REGISTERS, fit
 
-# Marks where an instruction's own values go, by the numbers of native/disasm.c.
-_DST, _SRC, _IMM, _MEM, _SHORT, _LONG, _PC, _OFF, _AS_DST, _AS_SRC, _INDEX, _NAME = map(
-    chr, range(1, 13)
+# Words first: a digit may be part of one. A number with a letter behind it matches nothing here
+# and is left in the shape, where the grammar finds it.
+_TOKEN = re.compile(
+    r"(?P<word>[A-Za-z_.$][\w.$@]*)|(?P<number>0[xX][0-9a-fA-F]+|0[bB][01]+|[0-9]+)(?![\w.$@])"
+    r"|(?P<blank>[ \t\r\f\v]+)",
+    re.ASCII,
 )
-_PLAIN, _JUMP, _LONG_JUMP, _FUNCTION, _HELPER = range(5)  # EBPFASM_ROW_*
-_FIELDS = ("dst", "src", "off", "imm")
-
-# Below this, making the templates costs more than the ordinary way.
-LONG = 300  # slots
+_REGISTER = re.compile(r"([rRwW])([0-9]{1,2})")
+_LABEL = re.compile(r"([A-Za-z_.$][\w.$@]*)[ \t]*:", re.ASCII)
+_PUZZLING = re.compile(r"[\"'\x00-\x08\x0b-\x1f]")  # strings, characters, and our own marks
 
 
-def template(spec: InstructionSpec) -> str:
-    """A row's text without names, with marks for values.
+class QuickReader:
+    """Reads as a StatementReader does, and asks it where a statement needs the grammar."""
 
-    >>> from ebpfasm.isa.table import BY_NAME
-    >>> template(BY_NAME["ldxw"])
-    'w\\x01 = *(u32 *)(r\\x02 \\x04)'
-    """
-    match spec.form:
-        case Form.CALL_LOCAL:
-            to = f"pc{_PC}"
-        case Form.JUMP_LONG:
-            to = _LONG
-        case _:
-            to = _SHORT
-    return spell(
-        spec, dst=_DST, src=_SRC, mem=_MEM, imm=_IMM, to=to, off=_OFF, as_dst=_AS_DST,
-        as_src=_AS_SRC, index=_INDEX,
-    )  # fmt: skip
+    def __init__(self, reader: StatementReader) -> None:
+        self._reader = reader
+        self._words = frozenset(words())
 
+    def read(self, place: Span, text: str) -> list[Statement]:
+        """Labels, then an operation or directive if there is one; none where it is wrong."""
+        found = self._label(place, text) or self._operation(place, text)
+        return [found] if found is not None else self._reader.read(place, text)
 
-def named_template(spec: InstructionSpec) -> str:
-    """A row's text where a name stands for its number; empty where none can."""
-    match _kind(spec):
-        case 1 | 2:
-            return template(spec).replace(_SHORT, _NAME).replace(_LONG, _NAME)
-        case 3 if spec.form is Form.LOAD_PSEUDO:
-            return ADDRESS.format(dst=_DST, name=_NAME)
-        case 3 | 4:
-            return CALL.format(name=_NAME)
-        case _:
-            return ""
-
-
-def _kind(spec: InstructionSpec) -> int:
-    if spec.form in JUMPS:
-        return _JUMP if distance_field(spec.form) == "off" else _LONG_JUMP
-    if spec.form is Form.CALL_LOCAL or spec.op == "lddw_func":
-        return _FUNCTION
-    return _HELPER if spec.form is Form.CALL_HELPER else _PLAIN
-
-
-def disassemble(code: bytes, core: Any, *, byteorder: ByteOrder = "little") -> str | None:
-    """Code as the printer writes it once it is lifted; None where it is not all instructions."""
-    if len(code) % SLOT:
-        return None
-    out = core.ffi.new("ebpfasm_listing *")
-    begin, big = core.ffi.from_buffer(code), int(byteorder == "big")
-    form = _format(core)
-    if core.lib.ebpfasm_disassemble(begin, len(code) // SLOT, big, form.raw, out) != 0:
-        return None
-    try:
-        return str(core.ffi.buffer(out.text, out.length)[:], "ascii")
-    finally:
-        core.lib.ebpfasm_listing_free(out)
-
-
-class _Format:
-    """The table as the native core takes it; keeps alive what it points to."""
-
-    def __init__(self, core: Any) -> None:
-        self._templates = bytearray()
-        names = {each.id: each.name.encode() for each in HELPERS}
-        rows = [spec for opcode in range(256) for spec in BY_OPCODE.get(opcode, ())]
-        self._rows = core.ffi.new("ebpfasm_row[]", len(rows))
-        self._first = core.ffi.new("uint32_t[]", 257)
-        for number, spec in enumerate(rows):
-            self._fill(self._rows[number], spec)
-            self._first[spec.opcode + 1] = number + 1
-        for opcode in range(256):
-            self._first[opcode + 1] = max(self._first[opcode], self._first[opcode + 1])
-        self._helper = core.ffi.new("uint32_t[]", max(names) + 2)
-        for number in range(max(names) + 1):
-            self._helper[number + 1] = self._helper[number] + len(names.get(number, b""))
-        self._texts = [
-            core.ffi.new("char[]", bytes(content))
-            for content in (
-                self._templates,
-                b"".join(names[each] for each in sorted(names)),
-                b"main",
-            )
-        ]
-        self.raw = core.ffi.new("ebpfasm_format *")
-        self.raw.rows, self.raw.first, self.raw.helper = self._rows, self._first, self._helper
-        self.raw.templates, self.raw.names, self.raw.entry = self._texts
-        self.raw.helpers, self.raw.entry_length = max(names) + 1, len("main")
-
-    def _fill(self, row: Any, spec: InstructionSpec) -> None:
-        fixed = spec.fixed_fields
-        row.kind, row.slots = _kind(spec), spec.slots
-        row.uses = sum(
-            1 << bit for bit, name in enumerate(_FIELDS) if spec.form.operand(name) is not None
+    def _label(self, place: Span, text: str) -> LabelDefinition | None:
+        match = _LABEL.fullmatch(text)
+        if match is None or match[1] in self._words or _REGISTER.match(match[1]):
+            return None
+        return LabelDefinition(
+            match[1], Span(place.source, place.start, place.start + match.end(1))
         )
-        row.src, row.off, row.imm = (fixed.get(name, 0) for name in ("src", "off", "imm"))
-        row.text, row.text_length = self._add(template(spec))
-        row.named, row.named_length = self._add(named_template(spec))
 
-    def _add(self, text: str) -> tuple[int, int]:
-        at = len(self._templates)
-        self._templates += text.encode("ascii")
-        return at, len(text)
+    def _operation(self, place: Span, text: str) -> Operation | None:
+        if _PUZZLING.search(text):
+            return None
+        values: list[tuple[int, int, str]] = []  # number, where it stands, name
+        recipe = learn(_TOKEN.sub(self._mark(values), text))
+        if recipe is None or not _as_learnt(recipe, values):
+            return None
+        spec = recipe.operation.spec
+        off = fit("off", _content(recipe.off, values))
+        imm = fit("imm64" if spec.slots == 2 else "imm32", _content(recipe.imm, values))
+        if off is None or imm is None:
+            return None
+        symbol = None
+        if recipe.role is not None:
+            _, start, name = values[recipe.name]
+            if self._reader.names.find(name) is not None:
+                return None  # it may be meant as a number
+            begin = place.start + start
+            symbol = Symbol(recipe.role, name, Span(place.source, begin, begin + len(name)))
+        dst, src = _content(recipe.dst, values), _content(recipe.src, values)
+        return Operation(spec, place, dst, src, off, imm, symbol)
+
+    def _mark(self, values: list[tuple[int, int, str]]) -> Callable[[re.Match[str]], str]:
+        known = self._words
+
+        def mark(match: re.Match[str]) -> str:
+            kind, text = match.lastgroup, match.group()
+            if kind == "blank":
+                return " "
+            if kind == "number":
+                if len(text) > 1 and text[0] == "0" and text.isdigit():
+                    return text  # octal
+                values.append((int(text, 0), match.start(), ""))
+                return NUMBER
+            register = _REGISTER.fullmatch(text)
+            if register is not None and int(register[2]) < REGISTERS:
+                values.append((int(register[2]), match.start(), ""))
+                return WIDE if register[1] in "rR" else NARROW
+            if text in known:
+                return text
+            values.append((0, match.start(), text))
+            return NAME
+
+        return mark
 
 
-@cache
-def _format(core: Any) -> _Format:
-    return _Format(core)
+def _as_learnt(recipe: Recipe, values: list[tuple[int, int, str]]) -> bool:
+    return all(values[low][0] == values[high][0] for low, high in recipe.same) and all(
+        values[each][0] == 0 for each in recipe.zero
+    )
+
+
+def _content(place: Place, values: list[tuple[int, int, str]]) -> int:
+    if place.value < 0:
+        return place.written
+    number = values[place.value][0]
+    return -number if place.negative else number

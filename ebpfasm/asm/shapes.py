@@ -29,11 +29,15 @@ _REGISTER = re.compile(r"[rw][0-9]+")
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where a field's content comes from: a value's number and sign, or a constant."""
+    """Where a field's content comes from: a value's number and sign, or a constant.
+
+    `written` is the constant that the statement itself says; `fixed` is it, or the row's own.
+    """
 
     value: int = -1
     negative: bool = False
     fixed: int = 0
+    written: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,7 +167,7 @@ def _place(content: int, candidates: list[int], values: list[int], fixed: int) -
         if content and abs(content) == values[number]:
             return Place(number, content < 0)
     # A row's own constants are not in the operation: the codec puts them there.
-    return Place(fixed=fixed or content)
+    return Place(fixed=fixed or content, written=content)
 
 
 def _alike(one: Recipe, other: Recipe) -> bool:

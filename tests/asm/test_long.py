@@ -12,8 +12,11 @@ import ebpfasm
 from ebpfasm import emit, ir
 from ebpfasm.asm import assemble, print_collection, text_of
 from ebpfasm.asm.long import assemble_long, is_long
+from ebpfasm.asm.quick import QuickReader
+from ebpfasm.asm.reader import StatementReader
 from ebpfasm.asm.shapes import learn
-from ebpfasm.errors import LinkError, Source
+from ebpfasm.asm.statements import Statement
+from ebpfasm.errors import Diagnostic, LinkError, Source, Span
 from ebpfasm.ir.packed import Packed, Stream
 from ebpfasm.isa.table import TABLE
 from ebpfasm.native import native_core
@@ -164,3 +167,38 @@ def test_long_files_take_it_by_themselves() -> None:
     text = ".section xdp\nf:\n" + "r0 = 0\n" * 400 + "exit\n"
     assert is_long(text)
     assert isinstance(ebpfasm.assemble(text).programs["f"].instructions, Stream)
+
+
+def read_by(reader: QuickReader | StatementReader, text: str) -> list[Statement]:
+    source = Source("x.s", text)
+    return reader.read(Span(source, 0, len(text)), text)
+
+
+def grammar_reader(wrong: list[Diagnostic]) -> StatementReader:
+    return StatementReader(Source("x.s", ""), wrong)
+
+
+def check_quick(text: str) -> None:
+    """What a known shape tells is what the grammar reads."""
+    wrong: list[Diagnostic] = []
+    found = [
+        read_by(reader, text)
+        for reader in (QuickReader(grammar_reader(wrong)), grammar_reader(wrong))
+    ]
+    assert [repr(each) for each in found[0]] == [repr(each) for each in found[1]]
+
+
+def test_every_form_is_read_alike_by_its_shape() -> None:
+    for spec in TABLE:
+        for each in samples(spec):
+            for plain in (False, True):
+                check_quick(text_of(each, plain=plain))
+    for text in ("r1 = m ll", "r1 = XDP_PASS ll", "goto r0", "exit:", "out:", "a b:", "r1 = 010"):
+        check_quick(text)
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.lists(st.sampled_from(VOCABULARY.split()), max_size=9).map(" ".join))
+def test_any_statement_is_read_alike_by_its_shape(text: str) -> None:
+    if ";" not in text and "#" not in text and "//" not in text and "/*" not in text:
+        check_quick(text.strip())
