@@ -12,6 +12,7 @@ import os
 import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from ebpfasm.asm import directives
 from ebpfasm.asm.dialects import reader_of
@@ -34,7 +35,6 @@ from ebpfasm.asm.statements import (
     label_text,
 )
 from ebpfasm.asm.variables import Variables, holds_data
-from ebpfasm.btf.layout import Layouts
 from ebpfasm.errors import AsmError, Diagnostic, Note, Source, Span, error
 from ebpfasm.ir import (
     CollectionSpec,
@@ -56,6 +56,9 @@ from ebpfasm.isa.codec import ByteOrder
 from ebpfasm.isa.forms import Form
 from ebpfasm.isa.table import BY_NAME, InstructionSpec
 from ebpfasm.native import native_core
+
+if TYPE_CHECKING:
+    from ebpfasm.btf.layout import Layouts
 
 TEXT = ".text"
 _NAMES_FUNCTION = (Role.CALLEE, Role.FUNCTION, Role.ADDRESS)
@@ -79,7 +82,7 @@ def assemble(
     """
     wrong: list[Diagnostic] = []
     source = Source(name, text)
-    names = Names(Layouts.of(btf) if btf is not None else None)
+    names = Names(_layouts(btf) if btf is not None else None)
     reader = reader_of(text, dialect)(source, wrong, names)
     if type(reader) is StatementReader:
         quick = _quickly(source)
@@ -96,6 +99,12 @@ def assemble(
     if wrong:
         raise AsmError(*in_order(names.later(wrong)))
     return spec
+
+
+def _layouts(btf: bytes | str | os.PathLike[str]) -> Layouts:
+    from ebpfasm.btf.layout import Layouts  # most files need no types, and they cost a start-up
+
+    return Layouts.of(btf)
 
 
 def _quickly(source: Source) -> CollectionSpec | None:
