@@ -21,7 +21,6 @@ from ebpfasm.asm.expressions import names as names_in
 from ebpfasm.asm.maps import map_definition
 from ebpfasm.asm.names import Names
 from ebpfasm.asm.preprocess import give_up, in_order, statements
-from ebpfasm.asm.quick import QuickReader
 from ebpfasm.asm.reader import StatementReader
 from ebpfasm.asm.spelling import did_you_mean
 from ebpfasm.asm.statements import (
@@ -84,11 +83,14 @@ def assemble(
     source = Source(name, text)
     names = Names(_layouts(btf) if btf is not None else None)
     reader = reader_of(text, dialect)(source, wrong, names)
-    if type(reader) is StatementReader:
+    read = reader.read
+    if type(reader) is StatementReader and is_long(text):
+        from ebpfasm.asm.quick import QuickReader
+
         quick = _quickly(source)
         if quick is not None:
             return quick
-    read = QuickReader(reader).read if type(reader) is StatementReader else reader.read
+        read = QuickReader(reader).read
     found: list[Statement] = []
     for place, body in statements(source, wrong, names, manner=reader.manner, include=include):
         found += read(place, body)
@@ -107,11 +109,20 @@ def _layouts(btf: bytes | str | os.PathLike[str]) -> Layouts:
     return Layouts.of(btf)
 
 
-def _quickly(source: Source) -> CollectionSpec | None:
-    """Assemble a long plain file with the native core, None where this is not one."""
-    from ebpfasm.asm.long import assemble_long, is_long
+# Below this many lines a file is read sooner than the shapes of its statements are learnt.
+LONG = 300
 
-    core = native_core() if is_long(source.text) else None
+
+def is_long(text: str) -> bool:
+    """Whether a text has so many lines that its shapes are worth learning."""
+    return text.count("\n", 0, 1 << 16) > LONG
+
+
+def _quickly(source: Source) -> CollectionSpec | None:
+    """Assemble a plain file with the native core, None where this is not one."""
+    from ebpfasm.asm.long import assemble_long
+
+    core = native_core()
     return assemble_long(source, core) if core is not None else None
 
 

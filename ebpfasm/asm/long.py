@@ -15,15 +15,6 @@ from ebpfasm.ir.packed import Stream
 _LABEL = 1  # EBPFASM_SHAPE_LABEL
 
 
-# Below this a file is read sooner than shapes are learnt.
-LONG = 300  # lines
-
-
-def is_long(text: str) -> bool:
-    """Whether a text has so many lines that this way is the quicker one."""
-    return text.count("\n", 0, 1 << 16) > LONG
-
-
 def assemble_long(source: Source, core: Any) -> CollectionSpec | None:
     """Assemble a plain file; None for any other, and for one with a mistake in it."""
     try:

@@ -9,19 +9,26 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ebpfasm.asm.expressions import Lookup, Name, Report
-from ebpfasm.asm.macros import Macro
 from ebpfasm.asm.spelling import did_you_mean
 from ebpfasm.errors import Diagnostic, Note, Span, error
-from ebpfasm.isa import constants, contexts, packets
+from ebpfasm.isa import constants
 
 if TYPE_CHECKING:
+    from ebpfasm.asm.macros import Macro
     from ebpfasm.btf.layout import Layouts
 
 SIZE = ".sizeof"
 _REGISTER = re.compile(r"[rRwW]\d+", re.ASCII)
+
+
+def _structs() -> tuple[Any, Any]:
+    """The tables of fields, which a file that names none does without."""
+    from ebpfasm.isa import contexts, packets
+
+    return contexts, packets
 
 
 class Names:
@@ -57,12 +64,14 @@ class Names:
             return self._layouts.enumerator(name) if self._layouts is not None else None
         if name.endswith(SIZE):
             return self._size(name.removesuffix(SIZE))
+        contexts, packets = _structs()
         field = contexts.field(name) or packets.field(name)
         if field is not None:
             return field.offset
         return self._layouts.offset(name) if self._layouts is not None else None
 
     def _size(self, path: str) -> int | None:
+        contexts, packets = _structs()
         owner = contexts.STRUCTS.get(path) or packets.STRUCTS.get(path)
         owner_or_field = owner or contexts.field(path) or packets.field(path)
         if owner_or_field is not None:
@@ -111,6 +120,7 @@ class Names:
 
     def _fields(self, name: str) -> Iterable[str]:
         head = name.partition(".")[0]
+        contexts, packets = _structs()
         owner = contexts.STRUCTS.get(head) or packets.STRUCTS.get(head)
         if owner is not None:
             return [f"{owner.name}.{field.name}" for field in owner.fields]
@@ -118,4 +128,5 @@ class Names:
             found = self._layouts.near(name)
             if found:
                 return found
+        contexts, packets = _structs()
         return [*contexts.STRUCTS, *packets.STRUCTS]

@@ -9,12 +9,15 @@ from __future__ import annotations
 from functools import cache
 from typing import Any
 
-from ebpfasm.asm.printer import ADDRESS, CALL, spell
+from ebpfasm.asm.dialects import Dialect
+from ebpfasm.asm.printer import ADDRESS, CALL, print_program, spell
+from ebpfasm.ir import decode, lift
 from ebpfasm.ir.layout import JUMPS, distance_field
 from ebpfasm.isa.codec import SLOT, ByteOrder
 from ebpfasm.isa.forms import Form
 from ebpfasm.isa.helpers import HELPERS
 from ebpfasm.isa.table import BY_OPCODE, InstructionSpec
+from ebpfasm.native import native_core
 
 # Marks where an instruction's own values go, by the numbers of native/disasm.c.
 _DST, _SRC, _IMM, _MEM, _SHORT, _LONG, _PC, _OFF, _AS_DST, _AS_SRC, _INDEX, _NAME = map(
@@ -49,15 +52,12 @@ def template(spec: InstructionSpec) -> str:
 
 def named_template(spec: InstructionSpec) -> str:
     """A row's text where a name stands for its number; empty where none can."""
-    match _kind(spec):
-        case 1 | 2:
-            return template(spec).replace(_SHORT, _NAME).replace(_LONG, _NAME)
-        case 3 if spec.form is Form.LOAD_PSEUDO:
-            return ADDRESS.format(dst=_DST, name=_NAME)
-        case 3 | 4:
-            return CALL.format(name=_NAME)
-        case _:
-            return ""
+    kind = _kind(spec)
+    if kind in (_JUMP, _LONG_JUMP):
+        return template(spec).replace(_SHORT, _NAME).replace(_LONG, _NAME)
+    if spec.form is Form.LOAD_PSEUDO:
+        return ADDRESS.format(dst=_DST, name=_NAME)
+    return CALL.format(name=_NAME) if kind in (_FUNCTION, _HELPER) else ""
 
 
 def _kind(spec: InstructionSpec) -> int:
@@ -66,6 +66,16 @@ def _kind(spec: InstructionSpec) -> int:
     if spec.form is Form.CALL_LOCAL or spec.op == "lddw_func":
         return _FUNCTION
     return _HELPER if spec.form is Form.CALL_HELPER else _PLAIN
+
+
+def print_code(code: bytes, dialect: Dialect = "llvm", *, byteorder: ByteOrder = "little") -> str:
+    """A program's bytes as a file: jump targets have labels, callees names. Raises DecodeError."""
+    core = native_core() if len(code) >= LONG * SLOT and dialect == "llvm" else None
+    text = disassemble(code, core, byteorder=byteorder) if core is not None else None
+    if text is not None:
+        return text
+    # This way tells what is wrong, too.
+    return print_program(lift(decode(code, byteorder=byteorder)), dialect)
 
 
 def disassemble(code: bytes, core: Any, *, byteorder: ByteOrder = "little") -> str | None:

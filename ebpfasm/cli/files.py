@@ -7,6 +7,7 @@ import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
@@ -14,8 +15,10 @@ import ebpfasm
 from ebpfasm.asm.spelling import did_you_mean
 from ebpfasm.errors import EbpfError, error
 from ebpfasm.ir import CollectionSpec, ProgramSpec
-from ebpfasm.ir.object import Object
 from ebpfasm.isa.codec import ByteOrder
+
+if TYPE_CHECKING:
+    from ebpfasm.ir.object import Object
 
 _INCLUDE, _BTF = "ebpfasm.include", "ebpfasm.btf"
 

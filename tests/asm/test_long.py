@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 import ebpfasm
 from ebpfasm import emit, ir
 from ebpfasm.asm import assemble, print_collection, text_of
-from ebpfasm.asm.long import assemble_long, is_long
+from ebpfasm.asm.assemble import is_long
+from ebpfasm.asm.long import assemble_long
 from ebpfasm.asm.quick import QuickReader
 from ebpfasm.asm.reader import StatementReader
 from ebpfasm.asm.shapes import learn
