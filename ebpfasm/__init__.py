@@ -167,15 +167,9 @@ def disassemble(
         case ir.ProgramSpec():
             return asm.print_program(code, chosen, source=source)
         case _:
-            from ebpfasm.asm import quick
-            from ebpfasm.native import native_core
+            from ebpfasm.asm.templates import print_code
 
-            core = native_core() if len(code) >= quick.LONG * 8 and chosen == "llvm" else None
-            text = quick.disassemble(code, core, byteorder=byteorder) if core is not None else None
-            # What is no program is for the ordinary way, which tells what is wrong.
-            if text is not None:
-                return text
-            return asm.print_program(ir.lift(ir.decode(code, byteorder=byteorder)), chosen)
+            return print_code(code, chosen, byteorder=byteorder)
 
 
 def encode(program: ProgramSpec, *, byteorder: Literal["little", "big"] = "little") -> bytes:

@@ -234,11 +234,13 @@ class _Writer:
             spec = BY_NAME["call_local"]
             return Instruction(spec, imm=each.off, ref=FunctionRef(name) if name else None), ""
         if each.src == BY_NAME["call_kfunc"].fixed_fields["src"]:
-            names, spec = self._program.kfuncs, BY_NAME["call_kfunc"]
-            name = names.get(each.imm) if each.off == 0 else None
-            name = name or self._program.symbols.get(each.imm)
+            # The kernel keeps a distance, or where that may not reach, the BTF id.
+            name = self._program.symbols.get(each.imm)
+            if name is None and each.off == 0:
+                name = self._program.kfuncs.get(each.imm)
             ref = KfuncRef(name) if name else None
-            return Instruction(spec, off=each.off, imm=each.imm, ref=ref), ""
+            found = Instruction(BY_NAME["call_kfunc"], off=each.off, imm=each.imm, ref=ref)
+            return found, "" if each.imm else _HIDDEN
         spec = BY_NAME["call_helper"]
         if each.imm == 0:
             return Instruction(spec), _HIDDEN

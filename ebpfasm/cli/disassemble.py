@@ -12,9 +12,24 @@ import click
 import ebpfasm
 from ebpfasm.asm.dialects import Dialect
 from ebpfasm.cli.assemble import DIALECTS, byteorder_option, output_option
-from ebpfasm.cli.files import json_option, open_file, optional_file_argument, write_output
+from ebpfasm.cli.files import (
+    json_option,
+    object_of_file,
+    open_file,
+    optional_file_argument,
+    write_output,
+)
 from ebpfasm.errors import EbpfError, Location, error
-from ebpfasm.ir import CollectionSpec, Instruction, MapSpec, ProgramSpec, collect, decode, lift, link
+from ebpfasm.ir import (
+    CollectionSpec,
+    Instruction,
+    MapSpec,
+    ProgramSpec,
+    collect,
+    decode,
+    lift,
+    link,
+)
 from ebpfasm.isa.codec import ByteOrder
 
 
@@ -53,6 +68,8 @@ def disasm_command(
 ) -> None:
     """Write FILE (bytes, Python or assembly) as assembly that gives the same bytes again.
 
+    Of an ELF object all is written, so that `asm -o` makes the same object of it.
+
     With --id, --pin, --name or --tag, a program that is in the kernel is written as the verifier
     rewrote it, with the names that the kernel knows.
     """
@@ -61,12 +78,15 @@ def disasm_command(
     if len(given) != 1:
         found = " and ".join(given) or "nothing"
         hint = "give FILE, or one of --id, --pin, --name and --tag"
-        raise EbpfError(error("cli-usage", f"one program is disassembled, and {found} was given", hint=hint))  # fmt: skip
+        message = f"one program is disassembled, and {found} was given"
+        raise EbpfError(error("cli-usage", message, hint=hint))
     if plain and (as_json or source or file is None or dialect != "llvm"):
         hint = "it is for files, and stands without --dialect, --source and --json"
         raise EbpfError(error("cli-usage", "--plain is llvm-objdump's text alone", hint=hint))
     if file is None:
         text = _live(number, pin, name, tag, dialect, source, as_json)
+    elif (content := _elf(file)) is not None:
+        text = _of_object(content, file, dialect, source, plain, as_json)
     elif plain:
         text = _plain(file, byteorder)
     elif as_json:
@@ -89,6 +109,31 @@ def _code(file: Path) -> bytes:
     return read_bytes(file)
 
 
+def _elf(file: Path) -> bytes | None:
+    """The content of an ELF file, None where it is another file."""
+    from ebpfasm.sources import ELF_MAGIC, read_bytes
+
+    if str(file) == "-":
+        return None
+    content = read_bytes(file)
+    return content if content.startswith(ELF_MAGIC) else None
+
+
+def _of_object(
+    content: bytes, file: Path, dialect: Dialect, source: bool, plain: bool, as_json: bool
+) -> str:
+    from ebpfasm.asm.object_printer import print_object
+    from ebpfasm.elf import read_object
+    from ebpfasm.emit.objdump import objdump
+
+    if as_json or dialect != "llvm":
+        given = "--json" if as_json else f"--dialect {dialect}"
+        message = f"objects are written in the llvm dialect, without {given}"
+        raise EbpfError(error("cli-usage", message))
+    read = read_object(content, str(file))
+    return objdump(read, str(file)) if plain else print_object(read, source=source)
+
+
 def _collection(file: Path, byteorder: ByteOrder) -> CollectionSpec:
     if not _is_raw(file):
         return open_file(file)
@@ -97,15 +142,15 @@ def _collection(file: Path, byteorder: ByteOrder) -> CollectionSpec:
 
 
 def _plain(file: Path, byteorder: ByteOrder) -> str:
-    from ebpfasm.emit.objdump import objdump, sections
+    from ebpfasm.emit.objdump import objdump, objdump_code
+    from ebpfasm.emit.objects import object_of
 
     if _is_raw(file):
-        return objdump(_code(file), byteorder=byteorder)
-    spec = open_file(file)
-    return "".join(
-        objdump(each.code, symbols=each.symbols, section=each.name, byteorder=byteorder)
-        for each in sections(spec, byteorder)
-    )
+        return objdump_code(_code(file), byteorder=byteorder)
+    compiled = object_of_file(file, "auto", None, byteorder)
+    if compiled is None:
+        compiled = object_of(open_file(file), byteorder=byteorder)
+    return objdump(compiled, str(file))
 
 
 def _json(value: object) -> str:
@@ -228,5 +273,6 @@ def _functions(
             rows.append(_row(slot, write(item), raw, labels, item.span, item.comment))
             slot += item.slots
             labels = []
-        found.append({"name": name, "instructions": rows})
+        at_end = {"labels_at_end": labels} if labels else {}
+        found.append({"name": name, "instructions": rows, **at_end})
     return found

@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 
 import ebpfasm
 from ebpfasm import ir
-from ebpfasm.asm import assemble, print_collection, print_program, quick
+from ebpfasm.asm import assemble, print_collection, print_program, templates
 from ebpfasm.asm.dialects import Dialect
-from ebpfasm.dsl import Builder, r0
+from ebpfasm.dsl import R0, Builder
 from ebpfasm.errors import DecodeError, LineSpan
 from ebpfasm.isa import codec
 from ebpfasm.isa.codec import ByteOrder
@@ -35,7 +35,9 @@ needs_core = pytest.mark.skipif(native_core() is None, reason="no native core wa
 
 def test_source_lines_stand_above_their_instructions_once() -> None:
     text = print_collection(assemble(DROP, "drop.s"), source=True)
-    assert text == """.section xdp
+    assert (
+        text
+        == """.section xdp
 .globl drop
 drop:
     # drop.s:3: r1 = 0; r2 = 0 # two on a line
@@ -51,16 +53,17 @@ out:
     # drop.s:8: exit
     exit
 """
+    )
 
 
 def test_lines_of_a_builder_are_its_own() -> None:
     builder = Builder()
     two = builder.program("two", "xdp")
-    two.mov(r0, 2)  # here
+    two.mov(R0, 2)  # here
     two.exit()
     text = ebpfasm.disassemble(builder.build(), source=True)
     assert "test_disasm.py:" in text
-    assert ": two.mov(r0, 2) # here\n    r0 = 0x2\n" in text
+    assert ": two.mov(R0, 2) # here\n    r0 = 0x2\n" in text
 
 
 @pytest.mark.parametrize("dialect", ["llvm", "mnemonic"])
@@ -90,7 +93,7 @@ def ordinary(code: bytes, byteorder: ByteOrder = "little") -> str | None:
 
 
 def quickly(code: bytes, byteorder: ByteOrder = "little") -> str | None:
-    return quick.disassemble(code, native_core(), byteorder=byteorder)
+    return templates.disassemble(code, native_core(), byteorder=byteorder)
 
 
 @needs_core
@@ -150,9 +153,11 @@ def test_what_is_no_program_is_left_to_the_ordinary_way(code: bytes) -> None:
 
 @needs_core
 def test_jumps_and_calls_of_long_programs_have_names() -> None:
-    text = "f:\n" + "r0 = 0\n" * 400 + "if r0 == 0 goto out\ncall g\nr1 = g ll\nout: exit\ng: exit\n"
+    text = (
+        "f:\n" + "r0 = 0\n" * 400 + "if r0 == 0 goto out\ncall g\nr1 = g ll\nout: exit\ng: exit\n"
+    )
     code = ebpfasm.encode(assemble(text).programs["f"])
-    assert len(code) // 8 > quick.LONG
+    assert len(code) // 8 > templates.LONG
     found = ebpfasm.disassemble(code)
     assert found.startswith(".globl main\nmain:\n    r0 = 0x0\n")
     assert found.endswith("""    if r0 == 0x0 goto L1
