@@ -1,6 +1,30 @@
-"""Assembly text to IR and back: the only room that knows how instructions are written."""
+"""Assembly text to IR and back: the only room that knows how instructions are written.
 
-from ebpfasm.asm.assemble import assemble
-from ebpfasm.asm.printer import print_collection, print_program, text_of
+What is taken from here brings in only its own half of the room: reading text or writing it.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from ebpfasm.asm.assembler import assemble
+    from ebpfasm.asm.printer import print_collection, print_program, text_of
 
 __all__ = ["assemble", "print_collection", "print_program", "text_of"]
+
+_HOME = {
+    "assemble": "assembler",
+    "print_collection": "printer",
+    "print_program": "printer",
+    "text_of": "printer",
+}
+
+
+def __getattr__(name: str) -> object:
+    if name not in _HOME:
+        raise AttributeError(f"module 'ebpfasm.asm' has no attribute {name!r}")
+    value: object = getattr(import_module(f"ebpfasm.asm.{_HOME[name]}"), name)
+    globals()[name] = value
+    return value

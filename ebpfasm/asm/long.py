@@ -5,7 +5,7 @@ from __future__ import annotations
 from bisect import bisect_left
 from typing import Any
 
-from ebpfasm.asm.assemble import TEXT, _declared, _File, _program
+from ebpfasm.asm.assembler import TEXT, _declared, _File, _program
 from ebpfasm.asm.fast import Body, GiveUp, Packer, Text
 from ebpfasm.asm.statements import Directive, Statement
 from ebpfasm.errors import Diagnostic, Source, Span

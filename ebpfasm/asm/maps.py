@@ -19,7 +19,7 @@ from ebpfasm.asm.spelling import did_you_mean
 from ebpfasm.asm.statements import Argument, Directive, Value
 from ebpfasm.errors import Diagnostic, Span, error
 from ebpfasm.ir import MapSpec
-from ebpfasm.isa import constants, contexts, kinds, packets
+from ebpfasm.isa import constants, kinds
 
 USAGE = ".map NAME, TYPE, key=u32, value=u64, max_entries=N [, flags=BPF_F_...]"
 TEMPLATE = "template"
@@ -184,6 +184,11 @@ class _Map:
 
     def _named_type(self, side: str, given: Value) -> tuple[str, int | None]:
         size = type_size(given.text, self._names)
+        if given.text in SCALARS:
+            return given.text, size
+        # The tables of fields, which most files do without.
+        from ebpfasm.isa import contexts, packets
+
         if size is None:
             known = (*SCALARS, *contexts.STRUCTS, *packets.STRUCTS)
             hint = did_you_mean(given.text, known) or "use u8 to u64, s8 to s64, or a size in bytes"
@@ -191,7 +196,7 @@ class _Map:
             return "", None
         static = given.text in contexts.STRUCTS or given.text in packets.STRUCTS
         # A name that only the given BTF explains would say nothing without it.
-        is_kept = static or given.text in SCALARS or _ARRAY.fullmatch(given.text)
+        is_kept = static or _ARRAY.fullmatch(given.text)
         return given.text if is_kept else "", size
 
     def _check_size(

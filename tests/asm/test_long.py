@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 import ebpfasm
 from ebpfasm import emit, ir
 from ebpfasm.asm import assemble, print_collection, text_of
-from ebpfasm.asm.assemble import is_long
+from ebpfasm.asm.assembler import is_long
 from ebpfasm.asm.long import assemble_long
 from ebpfasm.asm.quick import QuickReader
 from ebpfasm.asm.reader import StatementReader
