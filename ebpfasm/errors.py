@@ -61,7 +61,9 @@ CODES: dict[str, str] = {
     "dsl-duplicate": "A program, function or map is defined twice.",
     "dsl-unfinished": "A builder was used after it was finished, or finished without code.",
     # clang's objects
-    "elf-format": "The file is not an ELF object for BPF, or is damaged.",
+    "elf-format": "The file is no relocatable ELF object, or is damaged.",
+    "elf-machine": "The ELF file is for another machine than BPF, or has 32 bits.",
+    "elf-relocation": "An object has a relocation that BPF has not.",
     # linking and encoding
     "link-label": "A jump names a label that is not in the function.",
     "link-function": "A call names a function that the program does not have.",

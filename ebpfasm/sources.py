@@ -80,7 +80,8 @@ def decode_text(content: bytes, name: str) -> str:
 
 def _from_bytes(content: bytes, name: str) -> CollectionSpec:
     if content.startswith(ELF_MAGIC):
-        raise unsupported("reading ELF objects", hint="this version reads .s, .py and .bin files")
+        hint = "this version loads .s, .py and .bin files; ebpfasm disasm shows an object"
+        raise unsupported("reading programs from ELF objects", hint=hint)
     program = lift(decode(content), name=name if name.isidentifier() else "main")
     return collect([program], program.functions)
 

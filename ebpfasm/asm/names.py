@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from ebpfasm.asm.expressions import Lookup, Name, Report
 from ebpfasm.asm.spelling import did_you_mean
@@ -22,13 +22,6 @@ if TYPE_CHECKING:
 
 SIZE = ".sizeof"
 _REGISTER = re.compile(r"[rRwW]\d+", re.ASCII)
-
-
-def _structs() -> tuple[Any, Any]:
-    """The tables of fields, which a file that names none does without."""
-    from ebpfasm.isa import contexts, packets
-
-    return contexts, packets
 
 
 class Names:
@@ -64,14 +57,16 @@ class Names:
             return self._layouts.enumerator(name) if self._layouts is not None else None
         if name.endswith(SIZE):
             return self._size(name.removesuffix(SIZE))
-        contexts, packets = _structs()
+        from ebpfasm.isa import contexts, packets  # most files name no field
+
         field = contexts.field(name) or packets.field(name)
         if field is not None:
             return field.offset
         return self._layouts.offset(name) if self._layouts is not None else None
 
     def _size(self, path: str) -> int | None:
-        contexts, packets = _structs()
+        from ebpfasm.isa import contexts, packets  # most files name no field
+
         owner = contexts.STRUCTS.get(path) or packets.STRUCTS.get(path)
         owner_or_field = owner or contexts.field(path) or packets.field(path)
         if owner_or_field is not None:
@@ -120,7 +115,8 @@ class Names:
 
     def _fields(self, name: str) -> Iterable[str]:
         head = name.partition(".")[0]
-        contexts, packets = _structs()
+        from ebpfasm.isa import contexts, packets  # most files name no field
+
         owner = contexts.STRUCTS.get(head) or packets.STRUCTS.get(head)
         if owner is not None:
             return [f"{owner.name}.{field.name}" for field in owner.fields]
@@ -128,5 +124,6 @@ class Names:
             found = self._layouts.near(name)
             if found:
                 return found
-        contexts, packets = _structs()
+        from ebpfasm.isa import contexts, packets  # most files name no field
+
         return [*contexts.STRUCTS, *packets.STRUCTS]

@@ -51,7 +51,7 @@ USAGE = {
 OBJECTS_ONLY = frozenset((".weak", ".local", ".loc", ".addrsig_sym", ".pushsection",
                           ".popsection", ".previous", *VISIBILITIES))  # fmt: skip
 
-_FLAGS = {
+FLAGS = {
     "a": SHF_ALLOC,
     "w": SHF_WRITE,
     "x": SHF_EXECINSTR,
@@ -61,7 +61,7 @@ _FLAGS = {
     "R": SHF_GNU_RETAIN,
     "e": SHF_EXCLUDE,
 }
-_TYPES = {
+TYPES = {
     "progbits": SHT_PROGBITS,
     "nobits": SHT_NOBITS,
     "note": SHT_NOTE,
@@ -118,15 +118,15 @@ def _flags(arguments: Arguments) -> int:
     for letter in arguments.string().decode("utf-8", "replace"):
         if letter == "G":
             raise arguments.problem("section groups (COMDAT) are not supported", place)
-        if letter not in _FLAGS:
+        if letter not in FLAGS:
             raise arguments.problem(f"there is no section flag {letter!r}", place)
-        flags |= _FLAGS[letter]
+        flags |= FLAGS[letter]
     return flags
 
 
 def _type(arguments: Arguments) -> int:
     place = arguments.rest
     word = arguments.flag()
-    if word not in _TYPES:
+    if word not in TYPES:
         raise arguments.problem(f"there is no section type {word!r}", place)
-    return _TYPES[word]
+    return TYPES[word]

@@ -154,6 +154,46 @@ def unpack_line_info(
     )
 
 
+def decode_lines(data: bytes, byteorder: ByteOrder = "little") -> LineTable:
+    """Read the lines of a .BTF.ext section: by section, as an offset into BTF's strings.
+
+    `insn_off` counts bytes in that ELF section. Raises BtfError.
+    """
+    try:
+        magic, version, _, size, _, _, start, length = _layout("HBBIIIII", byteorder).unpack_from(
+            data
+        )
+        if magic != MAGIC or version != VERSION or size + start + length > len(data):
+            raise _damaged()
+        return _line_table(data[size + start : size + start + length], byteorder)
+    except struct.error:
+        raise _damaged() from None
+
+
+def _line_table(blob: bytes, byteorder: ByteOrder) -> LineTable:
+    found: list[tuple[int, Sequence[LineInfo]]] = []
+    if not blob:
+        return found
+    word = _layout("I", byteorder)
+    (record_size,) = word.unpack_from(blob)
+    at = word.size
+    while at < len(blob):
+        (name,) = word.unpack_from(blob, at)
+        (count,) = word.unpack_from(blob, at + word.size)
+        at += 2 * word.size
+        end = at + count * record_size
+        if end > len(blob):
+            raise _damaged()
+        records = unpack_line_info(blob[at:end], record_size=record_size, byteorder=byteorder)
+        found.append((name, records))
+        at = end
+    return found
+
+
+def _damaged() -> BtfError:
+    return BtfError(error("btf-format", ".BTF.ext is damaged"))
+
+
 def _layout(fields: str, byteorder: ByteOrder) -> struct.Struct:
     return struct.Struct(("<" if byteorder == "little" else ">") + fields)
 

@@ -1,1 +1,7 @@
-"""Clang's objects to IR: the only room that will know pyelftools. Nothing reads them yet."""
+"""Clang's objects: the only room that knows pyelftools. So far to an Object, and not yet to IR."""
+
+from __future__ import annotations
+
+from ebpfasm.elf.reader import read_object
+
+__all__ = ["read_object"]
