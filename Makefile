@@ -2,7 +2,7 @@
 # ARGS goes to the program that a target runs: make test ARGS="-k rooms"
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check asan bench docs bless wheel clean
+.PHONY: help demo test check fuzz asan bench docs bless wheel clean
 
 BIN := .venv/bin
 SOURCES := pyproject.toml setup.py runtime/_build.py $(wildcard runtime/native/*)
@@ -10,7 +10,7 @@ SOURCES := pyproject.toml setup.py runtime/_build.py $(wildcard runtime/native/*
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-6s %s\n", $$1, $$2 }' Makefile
 
-demo: .venv/installed ## count packets in the kernel with a program from assembly text (needs root)
+demo: .venv/installed ## count packets in the kernel, or in the virtual machine without the rights
 	$(BIN)/python -m examples.xdp_stats_assembly.run --listing --duration 5 $(ARGS)
 
 test: .venv/installed-dev ## run every test; as root, install the tools that they judge by
@@ -21,6 +21,10 @@ check: .venv/installed-dev ## lint, formatting, types
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
+
+TIMES ?= 10
+fuzz: .venv/installed-dev ## try TIMES (10) times as many random programs, packets and captures
+	EBPFASM_FUZZ=$(TIMES) $(BIN)/pytest tests/vm/test_differential.py tests/vm/test_fuzz.py $(ARGS)
 
 asan: .venv/installed-dev ## run the virtual machine's tests under the sanitizers
 	tools/asan $(BIN)/python $(ARGS)

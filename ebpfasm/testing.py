@@ -3,12 +3,23 @@
 Installed with ebpfasm and found by pytest through its entry point; nothing is imported until
 a fixture is used. With --ebpf-cov=FILE the lines of eBPF source that tests ran in the virtual
 machine are written there as lcov's tracefile, and shown at the end.
+
+    @pytest.fixture
+    def firewall(ebpf_collection):
+        return ebpf_collection("firewall.s")
+
+    def test_it_drops_telnet(firewall, ebpf_packets):
+        assert firewall.run("filter", ebpf_packets.tcp(dport=23)).retval == 1
+        assert firewall.maps["dropped"][23] == 1
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from os import PathLike
 from pathlib import Path
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -16,7 +27,8 @@ import pytest
 if TYPE_CHECKING:
     from ebpfasm.analysis.vm import RunResult
     from ebpfasm.analysis.vm.coverage import Coverage
-    from ebpfasm.ir import ProgramSpec
+    from ebpfasm.ir import CollectionSpec, ProgramSpec
+    from ebpfasm.runtime.anywhere import AnyCollection
     from ebpfasm.runtime.veth import VethPair
 
 _COVERAGE: pytest.StashKey[Coverage] = pytest.StashKey()
@@ -70,6 +82,51 @@ def ebpf_run(ebpf_engine: str, pytestconfig: pytest.Config) -> Callable[..., Run
     return run_program
 
 
+@pytest.fixture
+def ebpf_collection(
+    ebpf_engine: str, pytestconfig: pytest.Config, request: pytest.FixtureRequest
+) -> Iterator[Callable[..., AnyCollection]]:
+    """Open collections in each engine in turn; they are closed after the test.
+
+    `ebpf_collection("count.s")` reads a file beside the test's own (or from where pytest was
+    started), or takes a CollectionSpec. What comes back has `run(name, data)`, `programs` and
+    `maps`, the same in both engines; options are those of ebpfasm.virtual_machine, and the
+    kernel's turn is skipped where some are given.
+    """
+    from ebpfasm.errors import NotSupported
+    from ebpfasm.runtime.anywhere import open_anywhere
+
+    coverage = _coverage(pytestconfig)
+    with ExitStack() as opened:
+
+        def open_here(
+            source: str | PathLike[str] | CollectionSpec, **options: Any
+        ) -> AnyCollection:
+            if ebpf_engine == "kernel" and options:
+                pytest.skip("the kernel has no options of the virtual machine")
+            spec = _spec(source, request.path.parent)
+            try:
+                found = open_anywhere(spec, ebpf_engine, coverage=coverage, **options)
+            except NotSupported as lacking:
+                if ebpf_engine != "kernel":
+                    raise
+                pytest.skip(str(lacking))
+            return opened.enter_context(found)
+
+        yield open_here
+
+
+@pytest.fixture(scope="session")
+def ebpf_packets() -> ModuleType:
+    """Frames from a few words: `ebpf_packets.udp("10.0.0.1", "10.0.0.2", dport=53)`.
+
+    The module ebpfasm.analysis.vm.frames: ethernet, arp, ipv4, ipv6, icmp, udp and tcp.
+    """
+    from ebpfasm.analysis.vm import frames
+
+    return frames
+
+
 def pytest_terminal_summary(
     terminalreporter: pytest.TerminalReporter, config: pytest.Config
 ) -> None:
@@ -80,7 +137,7 @@ def pytest_terminal_summary(
     path = Path(config.getoption("--ebpf-cov"))
     path.write_text(coverage.lcov(), encoding="utf-8")
     terminalreporter.section(f"eBPF coverage: {path}")
-    terminalreporter.line(coverage.table())
+    terminalreporter.line(coverage.table(str(config.invocation_params.dir)))
 
 
 def _coverage(config: pytest.Config) -> Coverage | None:
@@ -91,6 +148,16 @@ def _coverage(config: pytest.Config) -> Coverage | None:
 
         config.stash[_COVERAGE] = Coverage()
     return config.stash[_COVERAGE]
+
+
+def _spec(source: str | PathLike[str] | CollectionSpec, beside: Path) -> CollectionSpec:
+    from ebpfasm.ir import CollectionSpec
+    from ebpfasm.sources import open_collection
+
+    if isinstance(source, CollectionSpec):
+        return source
+    here = beside / source
+    return open_collection(here if here.exists() else Path(source))
 
 
 def _kernel_may_be_used() -> bool:

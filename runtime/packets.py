@@ -4,15 +4,23 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from ebpfasm.analysis.vm import VirtualMachine
 from ebpfasm.analysis.vm import pcap as capture
-from ebpfasm.errors import LoadError, NotSupported, VmError, error
+from ebpfasm.errors import EbpfError, VmError, error
 from ebpfasm.ir.specs import CollectionSpec, ProgramSpec
 from ebpfasm.native import native_core
-from ebpfasm.runtime.run import IS_LINUX, NO_KERNEL, Contents, Engine, snapshot, virtual_machine
+from ebpfasm.runtime.run import (
+    Contents,
+    Engine,
+    may_fall_back,
+    need_linux,
+    reason,
+    snapshot,
+    virtual_machine,
+)
 from ebpfasm.runtime.vm import NativeEngine, packets_of
 
 
@@ -21,7 +29,8 @@ class PacketsResult:
     """What a program said of each packet, in their order, unsigned, and what came of them.
 
     `packets_out` is empty unless they were asked for; `instructions` is None for a kernel.
-    `duration_ns` is for all of them.
+    `duration_ns` is for all of them. `fallback` says why it was not the kernel, where that was to
+    be used if it may.
     """
 
     verdicts: Sequence[int]
@@ -30,6 +39,7 @@ class PacketsResult:
     maps: dict[str, dict[Any, Any]]
     instructions: int | None = None
     packets_out: tuple[bytes, ...] = ()
+    fallback: str = field(default="", compare=False)
 
 
 def run_packets(
@@ -46,20 +56,20 @@ def run_packets(
     Engines are those of `run`. Maps keep their contents from packet to packet. Raises LoadError,
     and VmError where the virtual machine stops the program or the capture is damaged.
     """
-    if engine == "kernel" or (engine == "auto" and IS_LINUX and not options):
+    fallback = ""
+    if engine == "kernel" or (engine == "auto" and not options):
         try:
+            need_linux()
             return _in_kernel(program, _listed(packets), maps or {}, packets_out)
-        except LoadError as refusal:
-            if engine == "kernel" or refusal.errno not in NO_KERNEL:
+        except (EbpfError, ImportError) as problem:
+            if engine == "kernel" or not may_fall_back(problem):
                 raise
-        except (NotSupported, ImportError):
-            if engine == "kernel":
-                raise
+            fallback = reason(problem)
     machine = virtual_machine(program, maps=maps, native=engine != "reference", **options)
     if not packets_out:
         found = _batch(machine, packets)
         if found is not None:
-            return found
+            return replace(found, fallback=fallback)
     verdicts, out, instructions = [], [], 0
     begin = time.perf_counter_ns()
     for each in _listed(packets):
@@ -68,7 +78,10 @@ def run_packets(
         if packets_out:
             out.append(machine.machine.packet_out())
     duration = time.perf_counter_ns() - begin
-    return PacketsResult(verdicts, duration, "vm", machine.snapshot(), instructions, tuple(out))
+    maps_out = machine.snapshot()
+    return PacketsResult(
+        verdicts, duration, "vm", maps_out, instructions, tuple(out), fallback=fallback
+    )
 
 
 def _listed(packets: bytes | Sequence[bytes]) -> Sequence[bytes]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import sys
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -13,7 +14,7 @@ from ebpfasm.analysis.vm.context import layout, pack
 from ebpfasm.analysis.vm.machine import BUDGET, Machine
 from ebpfasm.analysis.vm.result import changes
 from ebpfasm.analysis.vm.virtual import Engine as MachineEngine
-from ebpfasm.errors import LoadError, NotSupported, error
+from ebpfasm.errors import EbpfError, LoadError, NotSupported, error, unsupported
 from ebpfasm.ir.specs import CollectionSpec, ProgramSpec
 
 if TYPE_CHECKING:
@@ -24,8 +25,13 @@ __all__ = [
     "IS_LINUX",
     "NO_KERNEL",
     "Contents",
+    "Context",
     "Engine",
     "RunResult",
+    "kernel_run",
+    "may_fall_back",
+    "need_linux",
+    "reason",
     "run",
     "snapshot",
     "virtual_machine",
@@ -56,21 +62,43 @@ def run(
     """Run a program on `data` and `ctx`; `maps` gives first contents of the maps that it names.
 
     "auto" is the kernel where it may be used and can run programs of this type, and otherwise
-    the virtual machine; a trace, or an option of the machine, asks for the machine. Raises
-    LoadError and what else loading raises, VmError where the virtual machine stops the program.
+    the virtual machine, and `fallback` says why; a trace, or an option of the machine, asks for
+    the machine. Raises LoadError and what else loading raises, VmError where the virtual machine
+    stops the program.
     """
-    if engine == "kernel" or (engine == "auto" and IS_LINUX and not trace and not options):
+    fallback = ""
+    if engine == "kernel" or (engine == "auto" and not trace and not options):
         try:
+            need_linux()
             return _run_in_kernel(program, data, ctx, maps or {}, repeat)
-        except LoadError as refusal:
-            if engine == "kernel" or refusal.errno not in NO_KERNEL:
+        except (EbpfError, ImportError) as problem:
+            if engine == "kernel" or not may_fall_back(problem):
                 raise
-        except (NotSupported, ImportError):
-            if engine == "kernel":
-                raise
+            fallback = reason(problem)
     native = engine != "reference"
     machine = virtual_machine(program, maps=maps, native=native, **options)
-    return machine.run(data, ctx, repeat=repeat, trace=trace)
+    result = machine.run(data, ctx, repeat=repeat, trace=trace)
+    return replace(result, fallback=fallback) if fallback else result
+
+
+def need_linux() -> None:
+    """Raise NotSupported where there is no kernel to ask."""
+    if not IS_LINUX:
+        raise unsupported("running in a kernel that is no Linux")
+
+
+def may_fall_back(problem: Exception) -> bool:
+    """Whether it only says that the kernel may not be used, or cannot run such programs."""
+    if isinstance(problem, LoadError):
+        return problem.errno in NO_KERNEL
+    return isinstance(problem, NotSupported | ImportError)
+
+
+def reason(problem: Exception) -> str:
+    """What stood in the way of the kernel, in a line."""
+    if isinstance(problem, EbpfError):
+        return problem.diagnostics[0].message
+    return str(problem)
 
 
 def virtual_machine(
@@ -121,10 +149,17 @@ def _run_in_kernel(
                 message = f"program {program.name!r} has no map {name!r}"
                 raise LoadError(error("map-operation", message, program.span))
             collection.maps[name].update(contents)
-        before = snapshot(collection)
-        raw = _context(program, data, ctx)
-        outcome = collection.programs[program.name].test_run(data, repeat=repeat, ctx=raw)
-        after = snapshot(collection)
+        return kernel_run(collection, program, data, ctx, repeat)
+
+
+def kernel_run(
+    collection: Collection, program: ProgramSpec, data: bytes, ctx: Context | None, repeat: int = 1
+) -> RunResult:
+    """Run a loaded program by BPF_PROG_TEST_RUN. Raises what Program.test_run raises."""
+    before = snapshot(collection)
+    raw = _context(program, data, ctx)
+    outcome = collection.programs[program.name].test_run(data, repeat=repeat, ctx=raw)
+    after = snapshot(collection)
     return RunResult(
         retval=outcome.retval,
         data_out=outcome.data_out,

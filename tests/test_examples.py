@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -11,6 +12,8 @@ from typing import Any
 import pytest
 
 import ebpfasm
+from ebpfasm import ProgramSpec, RunResult
+from ebpfasm.analysis.vm import pcap
 from ebpfasm.runtime.veth import VethPair
 from examples.xdp_stats_instructions.program import spec as built
 from tests.support import ROOT
@@ -91,6 +94,61 @@ def test_the_tested_program_drops_ipv6_and_passes_the_rest() -> None:
     assert all(each["ns"] > 0 for each in answers)
 
 
+def programs() -> list[Any]:
+    examples = ROOT / "examples"
+    sources = {path: ebpfasm.open(path) for path in sorted(examples.glob("*/*.s"))}
+    sources[examples / "xdp_stats_instructions" / "program.py"] = built
+    return [
+        pytest.param(program, id=f"{path.relative_to(examples)}:{name}")
+        for path, spec in sources.items()
+        for name, program in spec.programs.items()
+        if program.type == "xdp"
+    ]
+
+
+@pytest.mark.kernel
+@pytest.mark.parametrize("program", programs())
+def test_every_program_does_the_same_in_all_engines(program: ProgramSpec) -> None:
+    seen: dict[bytes, None] = dict.fromkeys(
+        pcap.read((ROOT / "examples/traffic.pcap").read_bytes())
+    )
+    packets = [*seen, bytes(14), bytes(1500)]
+    assert len(packets) > 5
+    engines: tuple[Any, ...] = ("kernel", "vm", "reference")
+    for packet in packets:
+        kernel, *ours = (visible(ebpfasm.run(program, packet, engine=each)) for each in engines)
+        assert ours == [kernel, kernel]
+
+
+def visible(result: RunResult) -> tuple[object, ...]:
+    return result.retval, result.data_out, result.maps, result.changes, result.ctx_out
+
+
+def unit_tests(*words: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "--color=no"]
+    command += [*words, "examples/unit_testing"]
+    return subprocess.run(command, capture_output=True, text=True, cwd=ROOT, check=False)
+
+
+@pytest.mark.kernel
+def test_the_unit_tests_pass_in_both_engines_and_show_the_lines_they_miss(tmp_path: Path) -> None:
+    report = tmp_path / "firewall.info"
+    done = unit_tests("-v", f"--ebpf-cov={report}")
+    assert done.returncode == 0, done.stdout
+    verdicts = re.findall(r"::(\w+)\[(vm|kernel)\S*\] (\w+)", done.stdout)
+    by_engine = {
+        engine: [(test, what) for test, other, what in verdicts if other == engine]
+        for engine in ("vm", "kernel")
+    }
+    assert by_engine["vm"] == by_engine["kernel"]
+    assert [what for _, what in by_engine["vm"]] == ["PASSED"] * 4
+    row = r"examples/unit_testing/firewall\.s +29 +2 +93%  35-36\n"
+    assert re.search(row, done.stdout)
+    records = report.read_text().splitlines()
+    assert records[1] == f"SF:{ROOT}/examples/unit_testing/firewall.s"
+    assert {"FNDA:8,firewall", "DA:30,4", "DA:35,0", "DA:36,0", "LF:29", "LH:27"} <= set(records)
+
+
 # Root without capabilities: files can be read wherever the checkout lies.
 WITHOUT_RIGHTS = ("setpriv", "--bounding-set=-all", "--inh-caps=-all")
 
@@ -112,6 +170,9 @@ def test_without_the_rights_an_example_says_which_is_missing() -> None:
 @pytest.mark.parametrize("name", COUNTERS)
 def test_without_rights_the_counter_runs_on_the_capture_that_is_shipped(name: str) -> None:
     (answer,) = lines(unprivileged(name, "--json"))
+    why = answer.pop("fallback")
+    assert "CAP_" in why
+    assert "missing" in why
     assert answer == {
         "engine": "vm",
         "capture": "examples/traffic.pcap",

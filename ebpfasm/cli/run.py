@@ -71,12 +71,18 @@ def run_command(
     )
     if out is not None:
         write_output(pcap.write([result.data_out]), out)
+    _say_fallback(result.fallback)
     if as_json:
         click.echo(json.dumps(_as_json(result), indent=2))
         return
     for step in result.trace:
         click.echo(str(step))
     _show(program, result, repeat)
+
+
+def _say_fallback(why: str) -> None:
+    if why:
+        click.echo(f"ran in the virtual machine: {why}", err=True)
 
 
 def _show(program: ebpfasm.ProgramSpec, result: ebpfasm.RunResult, repeat: int) -> None:
@@ -114,6 +120,7 @@ def _run_capture(
 
     packets = list(pcap.read(content, name)) if out is not None else content
     result = run_packets(program, packets, engine=engine, packets_out=out is not None)
+    _say_fallback(result.fallback)
     if out is not None:
         write_output(pcap.write(result.packets_out), out)
     if as_json:

@@ -24,8 +24,12 @@ def main() -> None:
     parser.add_argument("--json", action="store_true", help="print JSON")
     options = parser.parse_args()
     program = ebpfasm.open(PROGRAM).programs["drop_ipv6"]
+    why = ""
     for name, frame in FRAMES.items():
         run = ebpfasm.run(program, frame, repeat=options.repeat)
+        if run.fallback and not (why or options.json):
+            why = run.fallback
+            print(f"the kernel may not be used here: {why}")
         if options.json:
             values = {"frame": name, "retval": run.retval, "ns": run.duration_ns}
             print(json.dumps({**values, "engine": run.engine}))

@@ -36,19 +36,21 @@ def count_packets(spec: ebpfasm.CollectionSpec, options: argparse.Namespace) -> 
     except ebpfasm.EbpfError as problem:
         if not stage.lacks_kernel(problem, options):
             raise
-        _count_capture(spec, options)
+        _count_capture(spec, options, problem.diagnostics[0].message)
 
 
-def _count_capture(spec: ebpfasm.CollectionSpec, options: argparse.Namespace) -> None:
+def _count_capture(spec: ebpfasm.CollectionSpec, options: argparse.Namespace, why: str) -> None:
     """Run the program in the virtual machine on packets that are shipped with the examples."""
     ran = run_packets(spec.programs["xdp_stats"], stage.CAPTURE.read_bytes(), engine="vm")
     counts, packets = by_action(ran.maps["xdp_stats_map"]), len(ran.verdicts)
     name = f"examples/{stage.CAPTURE.name}"
     stage.say(
         options,
-        f"the kernel may not be used here: ran in the virtual machine on {name}\n{counts}\n"
+        f"the kernel may not be used here: {why}\n"
+        f"ran in the virtual machine on {name}\n{counts}\n"
         f"counted {sum(counts.values()):,} packets of {packets:,}",
         engine=ran.engine,
+        fallback=why,
         capture=name,
         counted=counts,
         sent=packets,

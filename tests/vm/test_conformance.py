@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import io
+import os
+import re
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
+import ebpfasm
 from ebpfasm.cli import conformance
 from ebpfasm.errors import DecodeError
 from ebpfasm.ir import instruction
 from ebpfasm.isa.codec import encode
 from ebpfasm.isa.forms import Form
 from ebpfasm.isa.table import BY_OPCODE, TABLE, InstructionSpec
+from tests.vm.engines import need_native
 
 EXIT = encode(instruction("exit").spec)
 
@@ -66,3 +71,28 @@ def test_every_reserved_field_that_is_not_zero_is_refused(row: InstructionSpec) 
         wrong[at] |= bit
         with pytest.raises(DecodeError):
             conformance.result(bytes(wrong) + EXIT, b"")
+
+
+def vectors() -> list[Path]:
+    """The public suite's vectors, of the checkout in BPF_CONFORMANCE_SOURCE."""
+    source = os.environ.get("BPF_CONFORMANCE_SOURCE")
+    return sorted(Path(source, "tests").glob("*.data")) if source else []
+
+
+@pytest.mark.parametrize("native", [True, False])
+def test_every_vector_of_the_public_suite_is_right(native: bool) -> None:
+    if not vectors():
+        pytest.skip("BPF_CONFORMANCE_SOURCE names no checkout of bpf_conformance")
+    if native:
+        need_native()
+    wrong = {}
+    for path in vectors():
+        parts = re.split(r"^-- (.*)\n", path.read_text(), flags=re.MULTILINE)[1:]
+        found = dict(zip(parts[::2], parts[1::2], strict=True))
+        memory = bytes.fromhex(re.sub(r"#.*|\s", "", found.get("mem", "")))
+        text = re.sub(r"^#.*", "", found["asm"], flags=re.MULTILINE)
+        (program,) = ebpfasm.assemble(text, dialect="mnemonic", name=path.name).programs.values()
+        r0 = ebpfasm.virtual_machine(program, native=native).execute(memory)
+        if r0 != int(found["result"].split()[0], 16):
+            wrong[path.name] = r0
+    assert wrong == {}

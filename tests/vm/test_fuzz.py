@@ -14,6 +14,7 @@ from ebpfasm.isa.table import TABLE, InstructionSpec
 from ebpfasm.native import native_core
 from tests.vm.engines import outcome
 from tests.vm.generate import filled, make, program
+from tests.vm.tally import MORE
 
 ENGINES = (False, True) if native_core() is not None else (False,)
 
@@ -25,7 +26,7 @@ _slots = st.builds(
 )  # fmt: skip
 
 
-@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=300 * MORE, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.lists(_slots, max_size=12), st.binary(max_size=80))
 def test_bytes_as_programs_raise_defined_errors_only(slots: list[bytes], data: bytes) -> None:
     try:
@@ -36,7 +37,7 @@ def test_bytes_as_programs_raise_defined_errors_only(slots: list[bytes], data: b
     assert all(each == results[0] for each in results)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300 * MORE, deadline=None)
 @given(st.lists(st.sampled_from(TABLE), max_size=12), st.data())
 def test_any_fields_raise_defined_errors_only(
     rows: list[InstructionSpec], data: st.DataObject
@@ -55,7 +56,7 @@ def test_any_fields_raise_defined_errors_only(
     assert all(each == results[0] for each in results)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200 * MORE, deadline=None)
 @given(st.binary(max_size=120))
 def test_bytes_as_captures_raise_defined_errors_only(content: bytes) -> None:
     for head in (b"", b"\xd4\xc3\xb2\xa1" + bytes(20)):

@@ -84,13 +84,14 @@ class Coverage:
             yield f"LH:{sum(count > 0 for count in lines.values())}"
             yield "end_of_record"
 
-    def table(self) -> str:
-        """The report for a terminal: lines, lines not run, and which those are."""
+    def table(self, folder: str = "") -> str:
+        """The report for a terminal: lines, lines not run, which; files as seen from `folder`."""
         rows = [("file", "lines", "missed", "cover", "missing")]
         for name, lines in self.lines().items():
             missed = [line for line, count in lines.items() if not count]
             share = f"{100 * (len(lines) - len(missed)) // len(lines)}%"
-            rows.append((name, str(len(lines)), str(len(missed)), share, _ranges(missed, lines)))
+            shown = name.removeprefix(f"{folder}/") if folder else name
+            rows.append((shown, str(len(lines)), str(len(missed)), share, _ranges(missed, lines)))
         widths = [max(len(row[column]) for row in rows) for column in range(4)]
         return "\n".join(
             "  ".join((row[0].ljust(widths[0]), *map(str.rjust, row[1:4], widths[1:]), row[4]))

@@ -64,7 +64,11 @@ class Machine:
         self.engine: Caller | None = None
         self._resolved = 0
         self._given: bytes | Mapping[str, int] | None = None  # the context as a run began
-        self._empty = bytes(self.shape.size)
+        self._is_xdp = self.shape.struct == "xdp_md"
+        empty = bytearray(self.shape.size)
+        if self._is_xdp:
+            _default(empty, _XDP_INTERFACE)
+        self._empty = bytes(empty)
         self.resolve()
 
     def _frame(self, depth: int) -> Region:
@@ -153,6 +157,10 @@ class Machine:
         if len(data) > LIMIT:
             raise VmError(error("vm-input", f"a packet has at most {LIMIT} bytes; got {len(data)}"))
         self._given = ctx
+        if ctx is None and self._is_xdp:
+            self._set_ctx(self._empty)
+            self.packet.fill(data)
+            return (self.ctx.address,)
         if self.shape.packet:
             self._set_ctx(context.pack(self.shape, ctx) if ctx is not None else self._empty)
             self._fill_packet(data, self.ctx.host)

@@ -29,22 +29,20 @@ class Packet:
 
     def fill(self, content: bytes, meta: int = 0, skip: int = 0) -> None:
         """Put a packet in, its first `meta` bytes as metadata, `skip` of the rest before data."""
-        self.clean()
-        room = max(PAGE - SHARED_INFO, HEADROOM + len(content)) + SHARED_INFO
-        if room > len(self.buffer):
-            self.buffer = bytearray(room)
-            self.region.host = self.buffer
-        self.meta = HEADROOM
-        self.data_end = HEADROOM + len(content)
-        self.buffer[self.meta : self.data_end] = content
-        self.data = self.meta + meta + skip
-        self.link = self.data - skip
-        if skip:
-            self.meta = self.data
-        self.hard_end = max(PAGE - SHARED_INFO, self.data_end)
+        if self._dirty:
+            self.clean()
+        region, end = self.region, HEADROOM + len(content)
+        hard_end = max(PAGE - SHARED_INFO, end)
+        if hard_end + SHARED_INFO > len(self.buffer):
+            region.host = self.buffer = bytearray(hard_end + SHARED_INFO)
+        self.buffer[HEADROOM:end] = content
+        self.link = HEADROOM + meta
+        self.data = self.link + skip
+        self.meta = self.data if skip else HEADROOM
+        self.data_end, self.hard_end = end, hard_end
         self._dirty = meta > 0
-        self.region.base = GAP
-        self._bounds()
+        region.base, region.low, region.high = GAP, self.meta, end
+        self.memory.changed(region)
 
     def adopt(self, data: int, data_end: int, meta: int) -> None:
         """Take over a packet that the native engine put into the buffer."""

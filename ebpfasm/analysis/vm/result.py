@@ -20,7 +20,7 @@ class RunResult:
 
     A kernel tells neither `r0` nor `instructions` (how many were run), which are None then, and
     lines and events go where they always go. `trace` has a step for each instruction if one was
-    asked for.
+    asked for. `fallback` says why it was not the kernel, where that was to be used if it may.
     """
 
     retval: int
@@ -35,6 +35,7 @@ class RunResult:
     instructions: int | None = None
     r0: int | None = None
     trace: tuple[TraceStep, ...] = ()
+    fallback: str = field(default="", compare=False)
 
 
 def changes(

@@ -1,0 +1,1 @@
+"""A program with unit tests that run in both engines."""
