@@ -94,7 +94,8 @@ def _measure(lines: int, folder: Path) -> None:
         times.append(time.perf_counter() - begin)
     median = statistics.median(times)
     print(
-        f"asm, {lines:,} lines, in process: {median * 1e3:.1f} ms, {median / lines * 1e9:.0f} ns a line"
+    each = median / lines * 1e9
+    print(f"asm, {lines:,} lines, in process: {median * 1e3:.1f} ms, {each:.0f} ns a line")
     )
     _measure_back(lines, folder, runs)
 
