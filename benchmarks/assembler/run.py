@@ -93,10 +93,8 @@ def _measure(lines: int, folder: Path) -> None:
         ebpfasm.encode(ebpfasm.assemble(text).programs["prog"])
         times.append(time.perf_counter() - begin)
     median = statistics.median(times)
-    print(
     each = median / lines * 1e9
     print(f"asm, {lines:,} lines, in process: {median * 1e3:.1f} ms, {each:.0f} ns a line")
-    )
     _measure_back(lines, folder, runs)
 
 
