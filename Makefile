@@ -5,6 +5,9 @@
 .PHONY: help demo test check fuzz asan bench docs bless wheel clean
 
 BIN := .venv/bin
+# The checkout as a plain path: setuptools' import hook would cost every start 20 ms, and the link
+# ebpfasm/runtime leads everywhere it does.
+PLAIN := --config-settings editable_mode=compat
 SOURCES := pyproject.toml setup.py runtime/_build.py $(wildcard runtime/native/*)
 
 help: ## list these targets
@@ -54,9 +57,9 @@ clean: ## remove everything that these targets made
 	tools/make-venv .venv
 
 .venv/installed: .venv/bin/python $(SOURCES)
-	$(BIN)/pip install --quiet --disable-pip-version-check --editable .
+	$(BIN)/pip install --quiet --disable-pip-version-check $(PLAIN) --editable .
 	@touch $@
 
 .venv/installed-dev: .venv/bin/python $(SOURCES)
-	$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	$(BIN)/pip install --quiet --disable-pip-version-check $(PLAIN) --editable '.[dev]'
 	@touch .venv/installed $@

@@ -19,8 +19,10 @@ Every room reports through these values and no room prints. The exception tree::
 from __future__ import annotations
 
 from bisect import bisect_right
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Literal
+
+from ebpfasm.frozen import dataclass
 
 # code -> what went wrong, in words for docs/errors.md. A Diagnostic with a code that is
 # not here cannot be made, so the list is complete by construction.

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from ebpfasm.asm.arguments import Arguments
 from ebpfasm.asm.expressions import Expression, Literal, Meaning, Name, evaluate
 from ebpfasm.asm.statements import RawDirective
 from ebpfasm.errors import Diagnostic, Span, error
+from ebpfasm.frozen import dataclass
 from ebpfasm.isa.codec import ByteOrder
 
 # directive -> bytes of each of its values; LLVM's names, and GNU's for BPF.

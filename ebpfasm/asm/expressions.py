@@ -20,12 +20,12 @@ A name may also stand for a place whose address is not known yet: see `Relative`
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, assert_never
 
 from lark import Token
 
 from ebpfasm.errors import Diagnostic, Span, error
+from ebpfasm.frozen import dataclass
 
 MOST_OPERANDS = 10_000  # of one expression; text is deeper only by mistake or malice
 MOST_NESTING = 64  # parentheses and signs inside each other

@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 from ebpfasm.errors import Diagnostic, Source, Span, error
+from ebpfasm.frozen import dataclass
 
 
 @dataclass(frozen=True, slots=True)

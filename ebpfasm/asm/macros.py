@@ -10,10 +10,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 from ebpfasm.asm.spelling import did_you_mean
 from ebpfasm.errors import Diagnostic, Note, Source, Span, error
+from ebpfasm.frozen import dataclass
 
 USAGE = "write .macro NAME A, B=5, C:req, D:vararg"
 

@@ -6,7 +6,6 @@ can be told of all its mistakes.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any, Protocol
 
 from lark import Token
@@ -14,6 +13,7 @@ from lark import Token
 from ebpfasm.asm.expressions import Expression, Literal, TooLong, TreeReader, evaluate
 from ebpfasm.asm.names import Names
 from ebpfasm.errors import Diagnostic, Source, Span, error
+from ebpfasm.frozen import dataclass
 from ebpfasm.isa.codec import REGISTERS, fit
 from ebpfasm.isa.forms import RANGES, Form, Kind
 from ebpfasm.isa.table import BY_SHAPE, TABLE, InstructionSpec

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from ebpfasm.asm.arguments import Arguments
 from ebpfasm.asm.symbols import known_section
+from ebpfasm.frozen import dataclass
 from ebpfasm.ir.object import (
     SHF_ALLOC,
     SHF_EXCLUDE,

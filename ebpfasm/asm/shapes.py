@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
 from functools import cache
 from itertools import combinations
 
@@ -17,6 +16,7 @@ from ebpfasm.asm.printer import text_of
 from ebpfasm.asm.reader import StatementReader
 from ebpfasm.asm.statements import Operation, Role
 from ebpfasm.errors import Diagnostic, Source, Span
+from ebpfasm.frozen import dataclass
 from ebpfasm.ir import Instruction
 from ebpfasm.isa.table import TABLE
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from enum import Enum
 
 from ebpfasm.asm.expressions import Expression
 from ebpfasm.errors import Span
+from ebpfasm.frozen import dataclass
 from ebpfasm.isa.table import InstructionSpec
 
 

@@ -11,12 +11,13 @@ import struct
 import sys
 from bisect import bisect_right
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from functools import cached_property
 
 from ebpfasm.asm import mnemonic_printer, printer
 from ebpfasm.asm.dialects import Dialect
 from ebpfasm.errors import LineSpan
+from ebpfasm.frozen import dataclass
 from ebpfasm.ir import FunctionRef, Instruction, KfuncRef, KsymRef, LabelRef, MapRef, MapSpec
 from ebpfasm.ir.layout import JUMPS, distance_field
 from ebpfasm.ir.references import VarRef

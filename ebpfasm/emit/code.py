@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import assert_never
 
 from ebpfasm.errors import Diagnostic, EncodeError, LinkError, error
+from ebpfasm.frozen import dataclass
 from ebpfasm.ir.instruction import Instruction
 from ebpfasm.ir.link import LinkedProgram, link
 from ebpfasm.ir.packed import Packed

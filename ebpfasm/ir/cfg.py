@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 
+from ebpfasm.frozen import dataclass
 from ebpfasm.ir.instruction import Instruction, Item
 from ebpfasm.ir.layout import Layout, lay_out
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import field
 from functools import cache
 from typing import assert_never
 
 from ebpfasm.errors import Location
+from ebpfasm.frozen import dataclass
 from ebpfasm.ir.references import Reference
 from ebpfasm.isa import codec
 from ebpfasm.isa.codec import ByteOrder, Fields

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from typing import assert_never
 
+from ebpfasm.frozen import dataclass
 from ebpfasm.ir.instruction import Instruction, Item, Label
 from ebpfasm.ir.references import LabelRef
 from ebpfasm.isa.forms import Form

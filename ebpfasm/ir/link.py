@@ -7,10 +7,11 @@ variables and kernel symbols stay names, for they are known only where the progr
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import assert_never
 
 from ebpfasm.errors import Diagnostic, LinkError, error
+from ebpfasm.frozen import dataclass
 from ebpfasm.ir.instruction import Instruction
 from ebpfasm.ir.layout import Layout, distance_field, lay_out
 from ebpfasm.ir.packed import Packed, Stream, too_far

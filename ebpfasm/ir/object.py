@@ -7,9 +7,9 @@ LLVM's BPF relocations (the kernel's Documentation/bpf/llvm_reloc.rst).
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Literal
 
+from ebpfasm.frozen import dataclass
 from ebpfasm.isa.codec import ByteOrder
 
 # sh_type and sh_flags, the part that assemblers write.

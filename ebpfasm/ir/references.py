@@ -6,7 +6,7 @@ descriptor or address when the program is loaded.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from ebpfasm.frozen import dataclass
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,10 +6,11 @@ Nothing here depends on the machine: the same text gives the same specs everywhe
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from types import MappingProxyType
 
 from ebpfasm.errors import Location
+from ebpfasm.frozen import dataclass
 from ebpfasm.ir.instruction import Item, instructions_of
 from ebpfasm.ir.packed import Stream
 from ebpfasm.ir.references import FunctionRef, MapRef, Reference, VarRef

@@ -8,10 +8,10 @@ from __future__ import annotations
 import operator
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from ebpfasm.errors import EncodeError, error
+from ebpfasm.frozen import dataclass
 
 STRIDE = 8  # values of per-CPU maps are rounded up to this many bytes, each
 

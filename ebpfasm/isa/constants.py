@@ -13,7 +13,8 @@ Constant(name='BPF_F_CURRENT_CPU', value=4294967295, header='linux/bpf.h', use='
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+
+from ebpfasm.frozen import dataclass
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,9 +13,11 @@ BTF for bpf_nf_ctx. Which fields a program may read or write is no part of this 
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, replace
 from dataclasses import field as _dataclass_field
+from dataclasses import replace
 from typing import Literal
+
+from ebpfasm.frozen import dataclass
 
 Arch = Literal["x86_64", "arm64"]
 

@@ -7,9 +7,10 @@ builder and verifier read it.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import Enum
 from typing import Literal
+
+from ebpfasm.frozen import dataclass
 
 Access = Literal["r", "w", "rw", "x"]  # x: left unreadable (clobbered by a call)
 Kind = Literal["value", "base", "off", "target", "imm32", "imm64", "implicit"]

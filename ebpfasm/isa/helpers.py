@@ -8,8 +8,7 @@ several contexts, the row has `void *`. Which program type may call which helper
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
+from ebpfasm.frozen import dataclass
 from ebpfasm.isa.availability import BY_PROGRAM_TYPE, LATER, OPEN_TYPES
 
 

@@ -14,8 +14,9 @@ True
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Generic, Protocol, TypeVar
+
+from ebpfasm.frozen import dataclass
 
 _U32_MAX = 0xFFFF_FFFF
 

@@ -12,7 +12,7 @@ that began like a known one, are found on request only.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from ebpfasm.frozen import dataclass
 
 
 @dataclass(frozen=True, slots=True)

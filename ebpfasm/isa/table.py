@@ -8,9 +8,10 @@ an operand of the row's form and not in `fixed` is a reserved field and must be 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Literal
 
+from ebpfasm.frozen import dataclass
 from ebpfasm.isa.forms import Form
 
 Cpu = Literal["v1", "v2", "v3", "v4"]
