@@ -36,7 +36,15 @@ def missing(what: str, why: str) -> NoReturn:
     """Skip the running test for want of `what`, or fail it where EBPFASM_REQUIRE demands that."""
     if required(what):
         pytest.fail(f"{why} (EBPFASM_REQUIRE demands {what})", pytrace=False)
-    pytest.skip(why)
+    pytest.skip(why, allow_module_level=True)
+
+
+def need_native() -> None:
+    """Skip where no compiler built the native core, or fail where EBPFASM_REQUIRE demands it."""
+    from ebpfasm.native import native_core
+
+    if native_core() is None:
+        missing("native", "the native core is not built")
 
 
 @cache

@@ -49,9 +49,8 @@ class Ours:
 
 
 def test_signature_fields_and_repr_are_the_standard_ones() -> None:
-    assert str(inspect.signature(OURS)) == str(inspect.signature(STANDARD)).replace(
-        "third: list[int] = <factory>", "third: list[int] = <factory>"
-    ) or list(inspect.signature(OURS).parameters) == list(inspect.signature(STANDARD).parameters)
+    parameters = [list(inspect.signature(kind).parameters) for kind in (OURS, STANDARD)]
+    assert parameters[0] == parameters[1] == ["first", "second", "third", "hidden"]
     names = [[each.name for each in dataclasses.fields(kind)] for kind in (OURS, STANDARD)]
     assert names[0] == names[1]
     assert repr(OURS(1, third=[3])) == repr(STANDARD(1, third=[3]))

@@ -146,7 +146,8 @@ def decode(code: bytes, *, byteorder: ByteOrder = "little") -> tuple[Fields, ...
             case Diagnostic() as diagnostic:
                 wrong.append(diagnostic)
                 # Go on behind a damaged wide instruction too, or its second half is reported.
-                offset += SLOT * 2 if code[offset] == 0x18 else SLOT
+                rows = BY_OPCODE.get(code[offset])
+                offset += SLOT * (rows[0].slots if rows is not None else 1)
             case fields:
                 found.append(fields)
                 offset += SLOT * fields.spec.slots

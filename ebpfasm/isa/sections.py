@@ -13,6 +13,7 @@ that began like a known one, are found on request only.
 from __future__ import annotations
 
 from ebpfasm.frozen import dataclass
+from ebpfasm.isa.constants import CONSTANTS
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +98,8 @@ class SectionMatch:
     @property
     def load_flags(self) -> int:
         """The BPF_F_* flags that BPF_PROG_LOAD gets: sleepable, XDP with fragments."""
-        return (1 << 4 if self.spec.sleepable else 0) | (1 << 5 if self.spec.frags else 0)
+        sleepable = CONSTANTS["BPF_F_SLEEPABLE"] if self.spec.sleepable else 0
+        return sleepable | (CONSTANTS["BPF_F_XDP_HAS_FRAGS"] if self.spec.frags else 0)
 
 
 def resolve(section: str, *, legacy: bool = False) -> SectionMatch | None:

@@ -19,6 +19,7 @@ from ebpfasm.isa.codec import ByteOrder
 from ebpfasm.isa.table import BY_NAME, TABLE
 from ebpfasm.native import native_core
 from tests.asm.test_ring import samples
+from tests.support import need_native
 
 DROP = """.section xdp
 drop:
@@ -30,7 +31,13 @@ out:
     exit
 """
 
-needs_core = pytest.mark.skipif(native_core() is None, reason="no native core was built")
+
+@pytest.fixture
+def _native_core() -> None:
+    need_native()
+
+
+needs_core = pytest.mark.usefixtures("_native_core")
 
 
 def test_source_lines_stand_above_their_instructions_once() -> None:

@@ -23,10 +23,9 @@ from ebpfasm.isa.table import TABLE
 from ebpfasm.native import native_core
 from tests.asm.test_errors import VOCABULARY
 from tests.asm.test_ring import samples
-from tests.support import ROOT
+from tests.support import ROOT, need_native
 
-if native_core() is None:
-    pytest.skip("no C compiler built the native core", allow_module_level=True)
+need_native()
 
 CALLS = """
 .license "GPL"

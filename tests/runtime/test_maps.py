@@ -16,6 +16,7 @@ from ebpfasm.runtime import syscall
 from ebpfasm.runtime.maps import EXIST, NOEXIST, Map
 from ebpfasm.runtime.values import possible_cpus
 from tests.runtime.samples import bpftool, descriptors
+from tests.support import need_native
 
 pytestmark = pytest.mark.kernel
 
@@ -27,8 +28,8 @@ def engine(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> I
     """Both ways into the kernel, one after the other."""
     if request.param == "python":
         monkeypatch.setenv("EBPFASM_NO_NATIVE", "1")
-    elif native_core() is None:
-        pytest.skip("the native core is not built")
+    else:
+        need_native()
     syscall._engine.cache_clear()
     yield request.param
     syscall._engine.cache_clear()
@@ -198,8 +199,7 @@ def test_ten_thousand_entries_come_once_each(engine: str) -> None:
 
 
 def test_both_walks_agree_on_a_map_with_gaps(monkeypatch: pytest.MonkeyPatch) -> None:
-    if native_core() is None:
-        pytest.skip("the native core is not built")
+    need_native()
     with Map.create(spec(entries=9000, key_size=8, key="u64")) as map:
         map.update({key * key: key for key in range(9000)})
         for key in range(0, 9000, 3):

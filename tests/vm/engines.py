@@ -6,23 +6,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import pytest
-
 from ebpfasm.errors import EbpfError, VmError
 from ebpfasm.ir import ProgramSpec
-from ebpfasm.native import native_core
 from ebpfasm.runtime.run import virtual_machine
-from tests.support import required
 
 ENGINES = ("reference", "native")
-
-
-def need_native() -> None:
-    """Skip where the native core is not built, or fail where EBPFASM_REQUIRE demands it."""
-    if native_core() is None:
-        if required("native"):
-            pytest.fail("the native core is not built")
-        pytest.skip("the native core is not built")
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,7 @@ from ebpfasm.ir import instruction
 from ebpfasm.isa.codec import encode
 from ebpfasm.isa.forms import Form
 from ebpfasm.isa.table import BY_OPCODE, TABLE, InstructionSpec
-from tests.vm.engines import need_native
+from tests.support import need_native
 
 EXIT = encode(instruction("exit").spec)
 

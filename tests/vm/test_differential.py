@@ -9,8 +9,9 @@ from ebpfasm.analysis.vm import Interpreter, VirtualMachine
 from ebpfasm.errors import LoadError
 from ebpfasm.isa.forms import Form
 from ebpfasm.native import native_core
+from tests.support import need_native
 from tests.vm import generate
-from tests.vm.engines import Outcome, need_native, outcome
+from tests.vm.engines import Outcome, outcome
 from tests.vm.tally import MORE, row
 
 LEGAL, WILD, IN_KERNEL, REFUSED = 1000 * MORE, 4000 * MORE, 2000 * MORE, 300 * MORE

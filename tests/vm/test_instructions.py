@@ -10,7 +10,8 @@ import ebpfasm
 from ebpfasm.ir import Instruction
 from ebpfasm.isa.forms import Form
 from ebpfasm.isa.table import TABLE, InstructionSpec
-from tests.vm.engines import both, need_native
+from tests.support import need_native
+from tests.vm.engines import both
 from tests.vm.generate import filled, legal, make, program, wild
 
 U64 = (1 << 64) - 1

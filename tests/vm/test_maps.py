@@ -14,7 +14,8 @@ from ebpfasm.analysis.vm.maps.slots import DictIndex
 from ebpfasm.errors import EncodeError, LoadError, VmError
 from ebpfasm.ir import MapSpec
 from ebpfasm.native import native_core
-from tests.vm.engines import ENGINES, need_native
+from tests.support import need_native
+from tests.vm.engines import ENGINES
 
 
 def one(kind: str, key: int = 4, value: int = 8, entries: int = 4, **more: Any) -> VmMap:
