@@ -73,6 +73,7 @@ CODES: dict[str, str] = {
     "link-jump-range": "A jump does not reach: 16 bits hold -32768 to 32767 slots.",
     "link-unresolved": "A reference of this kind cannot be resolved here.",
     "encode-range": "A number does not fit its field.",
+    "decode-limit": "The bytes have more mistakes than are told of one program.",
     "decode-opcode": "A byte is the opcode of no instruction.",
     "decode-reserved": "A field that must be zero is not.",
     "decode-truncated": "The bytes end inside an instruction.",

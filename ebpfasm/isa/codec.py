@@ -20,6 +20,7 @@ ByteOrder = Literal["little", "big"]
 
 SLOT = 8  # bytes
 REGISTERS = 11  # r0 to r10
+MOST_MISTAKES = 1000  # told of one program: what has more is no program
 
 _LITTLE = struct.Struct("<BBhi")
 _BIG = struct.Struct(">BBhi")
@@ -135,8 +136,9 @@ def _target_kind(name: str) -> Kind:
 def decode(code: bytes, *, byteorder: ByteOrder = "little") -> tuple[Fields, ...]:
     """Decode a whole program.
 
-    Raises DecodeError with one diagnostic for each slot that is no instruction: unknown
-    opcodes, reserved fields that are not zero, and a wide instruction cut short.
+    Raises DecodeError with one diagnostic for each slot that is no instruction (unknown
+    opcodes, reserved fields that are not zero, a wide instruction cut short), up to
+    MOST_MISTAKES.
     """
     found: list[Fields] = []
     wrong: list[Diagnostic] = []
@@ -148,6 +150,10 @@ def decode(code: bytes, *, byteorder: ByteOrder = "little") -> tuple[Fields, ...
                 # Go on behind a damaged wide instruction too, or its second half is reported.
                 rows = BY_OPCODE.get(code[offset])
                 offset += SLOT * (rows[0].slots if rows is not None else 1)
+                if len(wrong) == MOST_MISTAKES and offset < len(code):
+                    message = f"{MOST_MISTAKES} slots are no instructions; the rest was not read"
+                    wrong.append(error("decode-limit", message))
+                    break
             case fields:
                 found.append(fields)
                 offset += SLOT * fields.spec.slots

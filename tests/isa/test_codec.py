@@ -226,3 +226,11 @@ def test_numbers_are_taken_signed_or_unsigned_where_they_are_immediates() -> Non
     assert fit("imm64", 0xFFFFFFFF_FFFFFFFF) == -1
     assert fit("off", 0xFFFF) is None
     assert fit("off", -32768) == -32768
+
+
+def test_what_is_no_program_at_all_is_told_in_bounds() -> None:
+    for slots, told in ((1000, 1000), (1001, 1001), (50_000, 1001)):
+        with pytest.raises(DecodeError) as caught:
+            decode(b"\xff" * 8 * slots)
+        codes = [each.code for each in caught.value.diagnostics]
+        assert codes == ["decode-opcode"] * 1000 + ["decode-limit"] * (told - 1000)
