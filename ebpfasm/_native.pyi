@@ -1,4 +1,4 @@
-"""The native core's functions, as native/native.h declares and documents them."""
+"""The native core's functions, as the headers in native/api/ declare and document them."""
 
 from _cffi_backend import FFI, _CDataBase
 

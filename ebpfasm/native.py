@@ -1,4 +1,4 @@
-"""The native core: C functions over plain buffers, declared in runtime/native/native.h.
+"""The native core: C functions over plain buffers, declared in runtime/native/api/.
 
 It is the ground floor: a room that wants speed calls it through one thin wrapper of its own,
 and works without it.

@@ -69,7 +69,7 @@ def distribution(tmp_path_factory: pytest.TempPathFactory) -> Distribution:
 def test_the_sdist_holds_what_the_native_core_is_built_from(distribution: Distribution) -> None:
     with tarfile.open(distribution.sdist) as archive:
         names = {name.partition("/")[2] for name in archive.getnames()}
-    native = {f"runtime/native/{path.name}" for path in (ROOT / "runtime/native").iterdir()}
+    native = {f"{path.relative_to(ROOT)}" for path in (ROOT / "runtime/native").rglob("*.[ch]")}
     assert native | {"setup.py", "runtime/__init__.py", "runtime/_build.py", "LICENSE"} <= names
 
 
