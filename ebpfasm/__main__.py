@@ -1,5 +1,5 @@
 """`python -m ebpfasm` is the `ebpfasm` command."""
 
-from ebpfasm.cli import main
+from ebpfasm.cli import command
 
-main()
+command()

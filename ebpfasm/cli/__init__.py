@@ -6,9 +6,13 @@ command costs little.
 
 from __future__ import annotations
 
+import atexit
 import gc
+import os
 import sys
+import threading
 from importlib import import_module
+from typing import NoReturn
 
 # Starting makes many objects that stay; looking for garbage among them again and again takes a
 # twentieth of the time. This stands before the imports that make them.
@@ -62,3 +66,25 @@ def main(arguments: list[str] | None = None) -> None:
         sys.exit(problem.exit_code)
     except (click.Abort, KeyboardInterrupt):
         sys.exit(130)
+
+
+def command() -> NoReturn:
+    """What the `ebpfasm` script calls: `main`, and a quick way out.
+
+    Python frees everything one by one at its end, which takes longer than assembling a small
+    file does. What was registered to run at the end runs, and output is written.
+    """
+    status: object = 0
+    try:
+        main()
+    except SystemExit as end:
+        status = end.code
+    if isinstance(status, int) and threading.active_count() == 1:
+        atexit._run_exitfuncs()
+        try:
+            sys.stdout.flush()
+            sys.stderr.flush()
+        except OSError:
+            sys.exit(status)
+        os._exit(status)
+    sys.exit(status)  # type: ignore[arg-type]
