@@ -9,8 +9,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-
-from lark import Token
+from typing import Self
 
 from ebpfasm.asm.expressions import Expression, Literal, Name, TooLong, TreeReader
 from ebpfasm.errors import Diagnostic, Source, Span, error
@@ -43,6 +42,23 @@ class Misread(Exception):
     def __init__(self, diagnostic: Diagnostic) -> None:
         super().__init__(diagnostic)
         self.diagnostic = diagnostic
+
+
+class Token(str):
+    """A piece of the text: what kind it is, and where it begins and ends."""
+
+    __slots__ = ("end_pos", "start_pos", "type")
+
+    def __new__(cls, kind: str, text: str, start: int, end: int | None = None) -> Self:
+        """Make one; it ends where its text does, if nothing else is said."""
+        made = super().__new__(cls, text)
+        made.type, made.start_pos = kind, start
+        made.end_pos = start + len(text) if end is None else end
+        return made
+
+    type: str
+    start_pos: int
+    end_pos: int
 
 
 @dataclass(slots=True)
@@ -238,17 +254,13 @@ class Arguments:
         if token.type != "STRING":
             return token
         name = self._decoded(token).decode("utf-8", "surrogateescape")
-        made = Token("NAME", name, token.start_pos)
-        made.end_pos = (token.start_pos or 0) + len(token)
-        return made
+        return Token("NAME", name, token.start_pos, token.end_pos)
 
     def _misplaced(self, token: Token) -> Misread:
         return self.problem(f"{str(token)!r} cannot stand here", self._span(token))
 
     def _span(self, token: Token) -> Span:
-        begin = self._start + (token.start_pos or 0)
-        length = (token.end_pos - (token.start_pos or 0)) if token.end_pos else len(token)
-        return Span(self._source, begin, begin + length)
+        return Span(self._source, self._start + token.start_pos, self._start + token.end_pos)
 
     def _literal(self, token: Token) -> int:
         text = str(token)
@@ -284,7 +296,7 @@ class Arguments:
             return bytes([int(hexadecimal[-2:], 16)])
         value = int(octal, 8) if octal is not None else _ESCAPES.get(character, 256)
         if value > 255:
-            begin = self._start + (token.start_pos or 0) + 1 + match.start()
+            begin = self._start + token.start_pos + 1 + match.start()
             span = Span(self._source, begin, begin + len(match.group()))
             message = f"{match.group()} is no escape"
             hint = r"escapes are \b \f \n \r \t \\ \", \ooo up to \377 and \xhh"

@@ -16,12 +16,12 @@ from typing import TYPE_CHECKING
 
 from ebpfasm.asm import directives
 from ebpfasm.asm.dialects import reader_of
-from ebpfasm.asm.explain import unknown_word
+from ebpfasm.asm.directives import holds_data
 from ebpfasm.asm.expressions import names as names_in
 from ebpfasm.asm.maps import map_definition
 from ebpfasm.asm.names import Names
 from ebpfasm.asm.preprocess import give_up, in_order, statements
-from ebpfasm.asm.reader import StatementReader
+from ebpfasm.asm.quick import QuickReader
 from ebpfasm.asm.spelling import did_you_mean
 from ebpfasm.asm.statements import (
     Directive,
@@ -33,7 +33,6 @@ from ebpfasm.asm.statements import (
     Symbol,
     label_text,
 )
-from ebpfasm.asm.variables import Variables, holds_data
 from ebpfasm.errors import AsmError, Diagnostic, Note, Source, Span, error
 from ebpfasm.ir import (
     CollectionSpec,
@@ -57,6 +56,7 @@ from ebpfasm.isa.table import BY_NAME, InstructionSpec
 from ebpfasm.native import native_core
 
 if TYPE_CHECKING:
+    from ebpfasm.asm.variables import Variables
     from ebpfasm.btf.layout import Layouts
 
 TEXT = ".text"
@@ -83,23 +83,22 @@ def assemble(
     source = Source(name, text)
     names = Names(_layouts(btf) if btf is not None else None)
     reader = reader_of(text, dialect)(source, wrong, names)
-    read = reader.read
-    if type(reader) is StatementReader and is_long(text):
-        from ebpfasm.asm.quick import QuickReader
-
+    if isinstance(reader, QuickReader) and is_long(text):
         quick = _quickly(source)
         if quick is not None:
             return quick
-        read = QuickReader(reader).read
+        reader = QuickReader(source, wrong, names, learning=True)
     found: list[Statement] = []
     for place, body in statements(source, wrong, names, manner=reader.manner, include=include):
-        found += read(place, body)
+        found += reader.read(place, body)
         give_up(wrong, place)
     file = _File(wrong, exit_label=reader.exit_label, names=names, byteorder=byteorder)
     file.divide(found)
     spec = file.resolve()
     if wrong:
         raise AsmError(*in_order(names.later(wrong)))
+    if isinstance(reader, QuickReader) and reader.met_new:
+        reader.keep()
     return spec
 
 
@@ -150,11 +149,17 @@ class _File:
     byteorder: ByteOrder | None = None
     exit_label: bool = False  # the first exit of a function is called exit where nothing else is
 
-    variables: Variables = field(init=False)
+    data: Variables | None = None  # where the file has sections of variables
 
-    def __post_init__(self) -> None:
-        native: ByteOrder = "little" if sys.byteorder == "little" else "big"
-        self.variables = Variables(self.wrong, self.names, self.byteorder or native)
+    @property
+    def variables(self) -> Variables:
+        """The sections of variables, begun when the first one is met."""
+        if self.data is None:
+            from ebpfasm.asm.variables import Variables  # most files have none
+
+            native: ByteOrder = "little" if sys.byteorder == "little" else "big"
+            self.data = Variables(self.wrong, self.names, self.byteorder or native)
+        return self.data
 
     # First pass: what belongs to which function --------------------------------------------
 
@@ -240,6 +245,8 @@ class _File:
             case ".equ" | ".set" | ".equiv":
                 self._no_constant(directive)
             case name if name not in directives.DIRECTIVES:
+                from ebpfasm.asm.explain import unknown_word
+
                 self.wrong.append(unknown_word(name, directive.name_span, self.names.macros))
             case _:
                 pass
@@ -287,10 +294,11 @@ class _File:
                 programs.append(_program(name, draft.section, draft.span, bodies[name]))
             else:
                 functions.append(Function(name, bodies[name], draft.span))
-        variables = self.variables
-        self.license = variables.license() or self.license
-        maps = [*self.maps.values(), *variables.maps()]
-        return collect(programs, functions, maps, self.license, variables.specs())
+        if self.data is None:
+            return collect(programs, functions, self.maps.values(), self.license)
+        self.license = self.data.license() or self.license
+        maps = [*self.maps.values(), *self.data.maps()]
+        return collect(programs, functions, maps, self.license, self.data.specs())
 
     def _label_exit(self, draft: _Draft) -> None:
         name = "exit"
@@ -351,7 +359,7 @@ class _File:
                     self._unknown(symbol, self.functions)
                 return item.spec, 0, FunctionRef(name)
             case Role.ADDRESS:
-                variable = self.variables.find(name)
+                variable = self.data.find(name) if self.data is not None else None
                 if variable is not None:
                     section, offset = variable
                     ref = VarRef(section, name, self._offset(symbol, section, offset))
@@ -362,8 +370,8 @@ class _File:
                 if name in self.maps:
                     return BY_NAME["lddw_map_fd"], 0, MapRef(name)
                 if name not in self.functions:
-                    known = (*self.maps, *self.functions, *self.variables.labels())
-                    self._unknown(symbol, known)
+                    labels = self.data.labels() if self.data is not None else ()
+                    self._unknown(symbol, (*self.maps, *self.functions, *labels))
                 return BY_NAME["lddw_func"], 0, FunctionRef(name)
 
     def _offset(self, symbol: Symbol, section: str, offset: int) -> int:

@@ -11,35 +11,12 @@ from collections.abc import Callable
 from dataclasses import field
 
 from ebpfasm.asm.arguments import Arguments
+from ebpfasm.asm.directives import ALIGNMENTS, CONTENTS, INTEGERS, LEBS, STRINGS
 from ebpfasm.asm.expressions import Expression, Literal, Meaning, Name, evaluate
 from ebpfasm.asm.statements import RawDirective
 from ebpfasm.errors import Diagnostic, Span, error
 from ebpfasm.frozen import dataclass
 from ebpfasm.isa.codec import ByteOrder
-
-# directive -> bytes of each of its values; LLVM's names, and GNU's for BPF.
-INTEGERS = {
-    ".byte": 1, ".2byte": 2, ".short": 2, ".hword": 2, ".half": 2, ".value": 2,
-    ".4byte": 4, ".long": 4, ".int": 4, ".word": 4, ".8byte": 8, ".quad": 8, ".dword": 8,
-}  # fmt: skip
-STRINGS = {".ascii": b"", ".asciz": b"\0", ".string": b"\0"}
-SPACES = (".zero", ".skip", ".space", ".fill")
-ALIGNMENTS = (".p2align", ".balign", ".align")
-LEBS = (".uleb128", ".sleb128")
-
-# Directives that fill a section, and how each is written.
-USAGE: dict[str, str] = {
-    **{name: f"{name} NUMBER [, NUMBER ...]" for name in INTEGERS},
-    **{name: f'{name} "TEXT" [, "TEXT" ...]' for name in STRINGS},
-    ".zero": ".zero BYTES",
-    ".skip": ".skip BYTES [, VALUE]",
-    ".space": ".space BYTES [, VALUE]",
-    ".fill": ".fill COUNT [, BYTES [, VALUE]]",
-    ".p2align": ".p2align POWER [, VALUE [, MOST]]",
-    ".balign": ".balign BYTES [, VALUE [, MOST]]",
-    ".align": ".align BYTES [, VALUE [, MOST]]",
-    **{name: f"{name} NUMBER [, NUMBER ...]" for name in LEBS},
-}
 
 # More than any object holds; a mistake of one digit shall not eat the memory.
 MOST_BYTES = 1 << 30
@@ -121,7 +98,7 @@ class Filler:
     def fill(self, directive: RawDirective, into: Contents) -> None:
         """Carry one directive out. Raises Misread where it is written wrongly."""
         name = directive.name
-        source, usage = directive.span.source, f"write {USAGE[name]}"
+        source, usage = directive.span.source, f"write {CONTENTS[name]}"
         arguments = Arguments(source, directive.text, directive.start, usage)
         if name in INTEGERS:
             self._integers(arguments, INTEGERS[name], into)

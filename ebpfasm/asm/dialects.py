@@ -7,14 +7,16 @@ is that of ubpf, the bpf_conformance vectors and GNU as: `add %r0, 1`.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import cache
 from typing import TYPE_CHECKING, Literal, assert_never
 
 from ebpfasm.asm import lines
-from ebpfasm.errors import Source, unsupported
-from ebpfasm.isa.mnemonics import WORDS
+from ebpfasm.errors import Diagnostic, Source, unsupported
 
 if TYPE_CHECKING:  # the parser is not wanted by those who only write
+    from ebpfasm.asm.names import Names
+    from ebpfasm.asm.quick import QuickReader
     from ebpfasm.asm.reader import StatementReader
 
 Dialect = Literal["llvm", "mnemonic"]
@@ -36,18 +38,27 @@ _LLVM = re.compile(
     """,
     re.VERBOSE,
 )
-_MNEMONIC = re.compile(
-    r"""
+# Compiled where a statement is not LLVM's: most files have none.
+_MNEMONIC = r"""
       [a-z_]\w* \s+ (?: %r\d | %fp | \[ )                    # any word before %r1 or [r1+8]
     | lock \s+ [a-z]
     | call \s+ (?: local | runtime | helper ) \s+ [\w%+-]
-    """,
-    re.VERBOSE | re.IGNORECASE,
-)
+    """
 _WORD = re.compile(r"([a-z]\w*)\s+[^\s=(]", re.IGNORECASE)
 # Both dialects have these, and may write the same behind them.
 _SHARED = frozenset(("call", "callx", "exit", "gotox", "may_goto", "lock"))
-_OWN_WORDS = frozenset(word for word in WORDS if " " not in word) - _SHARED
+
+
+@cache
+def _own_words() -> frozenset[str]:
+    from ebpfasm.isa.mnemonics import WORDS
+
+    return frozenset(word for word in WORDS if " " not in word) - _SHARED
+
+
+@cache
+def _mnemonic() -> re.Pattern[str]:
+    return re.compile(_MNEMONIC, re.VERBOSE | re.IGNORECASE)
 
 
 def writable(dialect: str) -> Dialect:
@@ -60,14 +71,19 @@ def writable(dialect: str) -> Dialect:
             raise unsupported(f"the dialect {dialect!r}", hint=hint)
 
 
-def reader_of(text: str, dialect: str) -> type[StatementReader]:
-    """The reader for a text; with `auto`, the one that the text asks for. Raises NotSupported."""
+def reader_of(
+    text: str, dialect: str
+) -> Callable[[Source, list[Diagnostic], Names], QuickReader | StatementReader]:
+    """What makes the reader for a text; with `auto`, the one that the text asks for.
+
+    Raises NotSupported.
+    """
     chosen = detect(text) if dialect == "auto" else writable(dialect)
     match chosen:
         case "llvm":
-            from ebpfasm.asm.reader import StatementReader
+            from ebpfasm.asm.quick import QuickReader
 
-            return StatementReader
+            return QuickReader
         case "mnemonic":
             from ebpfasm.asm.mnemonic_reader import MnemonicReader
 
@@ -98,7 +114,7 @@ def _votes(text: str) -> list[Dialect]:
     for statement in _statements(text):
         if _LLVM.match(statement) is not None:
             votes.append("llvm")
-        elif _MNEMONIC.match(statement) is not None or _is_own(statement):
+        elif _mnemonic().match(statement) is not None or _is_own(statement):
             votes.append("mnemonic")
         if len(votes) == _VOTES:
             break
@@ -116,4 +132,4 @@ def _statements(text: str) -> Iterator[str]:
 
 def _is_own(statement: str) -> bool:
     match = _WORD.match(statement)
-    return match is not None and match[1].lower() in _OWN_WORDS
+    return match is not None and match[1].lower() in _own_words()

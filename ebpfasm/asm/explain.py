@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-
-from lark import Token, UnexpectedCharacters, UnexpectedInput, UnexpectedToken
+from typing import TYPE_CHECKING
 
 from ebpfasm.asm.spelling import did_you_mean
 from ebpfasm.errors import Diagnostic, Span, error
 from ebpfasm.isa.mnemonics import WORDS
+
+if TYPE_CHECKING:
+    from lark import UnexpectedInput, UnexpectedToken
 
 # Words that begin a statement of the grammar and are no register.
 KEYWORDS = (
@@ -156,6 +158,8 @@ def _known_beginning(word: str) -> bool:
 
 
 def _where(problem: UnexpectedInput, text: str) -> tuple[int, int, set[str]]:
+    from lark import Token, UnexpectedCharacters, UnexpectedToken
+
     match problem:
         case UnexpectedToken(token=Token(type="$END")):
             return len(text), 0, _expected(problem)

@@ -22,8 +22,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, assert_never
 
-from lark import Token
-
 from ebpfasm.errors import Diagnostic, Span, error
 from ebpfasm.frozen import dataclass
 
@@ -308,9 +306,10 @@ class TreeReader:
 
     The grammar says which tokens may follow each other and leaves them in one list; what binds
     to what is said here, in one table. `literal` reads a number's token, `span` places one.
+    A token is a string with a `type`, the parser's or another one.
     """
 
-    def __init__(self, literal: Callable[[Token], int], span: Callable[[Token], Span]) -> None:
+    def __init__(self, literal: Callable[[Any], int], span: Callable[[Any], Span]) -> None:
         self._literal = literal
         self._span = span
 
@@ -322,7 +321,7 @@ class TreeReader:
         if len(items) > MOST_OPERANDS or depth > MOST_NESTING:
             raise TooLong
         operands: list[Expression] = []
-        operators: list[Token] = []
+        operators: list[Any] = []
         position = 0
         while position < len(items):
             operand, position = self._operand(items, position, depth)
@@ -336,15 +335,15 @@ class TreeReader:
         return operands[0]
 
     def _operand(self, items: Sequence[Any], at: int, depth: int) -> tuple[Expression, int]:
-        signs: list[Token] = []
-        while isinstance(items[at], Token) and items[at].type in ("SIGN", "PREFIX"):
+        signs: list[Any] = []
+        while getattr(items[at], "type", None) in ("SIGN", "PREFIX"):
             signs.append(items[at])
             at += 1
         if depth + len(signs) > MOST_NESTING:
             raise TooLong
-        item = items[at]
+        item: Any = items[at]
         tree: Expression
-        if not isinstance(item, Token):
+        if not hasattr(item, "type"):  # what stands in parentheses
             tree = self.read(item.children, depth + len(signs) + 1)
         elif item.type in ("NAME", "FIELD"):
             tree = Name(str(item), self._span(item))
@@ -355,14 +354,14 @@ class TreeReader:
         return tree, at + 1
 
 
-def _signed_tree(sign: Token, tree: Expression, span: Span) -> Expression:
+def _signed_tree(sign: str, tree: Expression, span: Span) -> Expression:
     # A number with its sign is one number: -1 is what the user wrote.
     if isinstance(tree, Literal) and sign in ("-", "+"):
         return Literal(-tree.value if sign == "-" else tree.value, span)
     return Unary(str(sign), tree, span)
 
 
-def _reduce(operands: list[Expression], operators: list[Token], strength: int) -> None:
+def _reduce(operands: list[Expression], operators: list[str], strength: int) -> None:
     """Join what binds at least as strongly as the operator that comes next."""
     while operators and _STRENGTH[operators[-1]] >= strength:
         right, left = operands.pop(), operands.pop()

@@ -16,11 +16,12 @@ from typing import Any
 
 from ebpfasm.asm.names import Names
 from ebpfasm.asm.reader import StatementReader
-from ebpfasm.asm.shapes import Place, Recipe, learn, words
+from ebpfasm.asm.recipes import Place, Recipe
+from ebpfasm.asm.shapes import keep, learn, words
 from ebpfasm.asm.statements import Directive, Operation, RawDirective, Role, Statement, Symbol
 from ebpfasm.errors import Diagnostic, Source, Span
 from ebpfasm.ir import FunctionRef, MapRef, Reference
-from ebpfasm.ir.packed import Packed, Stream
+from ebpfasm.ir.packed import Packed, Stream, TextPlaces
 from ebpfasm.isa import codec, helpers
 from ebpfasm.isa.codec import SLOT
 from ebpfasm.isa.table import BY_NAME
@@ -151,6 +152,7 @@ class Packer:
         self._reader = StatementReader(text.source, wrong)
         self._known: dict[str, tuple[bytes, Role | None, str]] = {}
         self.recipes = [learn(shape) for shape in text.shapes()]
+        keep()
         self._table = _table(text, self.recipes)
         count = text.count + 1
         self._code = text.ffi.new("ebpfasm_code *")
@@ -246,11 +248,10 @@ class Packer:
         """Encode a statement that the native core stopped at."""
         recipe = self._recipe(statement)
         if recipe is not None and recipe.role in (Role.CALLEE, Role.ADDRESS):
-            operation, role = recipe.operation, recipe.role
             dst = self.text.name(statement, recipe.dst.value) if recipe.dst.value >= 0 else 0
-            content = codec.encode(operation.spec, dst)
+            content = codec.encode(recipe.spec, dst)
             name = self.text.names[self.text.name(statement, recipe.name)]
-            self._append(statement, content, role, name)
+            self._append(statement, content, recipe.role, name)
             return
         place = self.text.span(statement)
         known = self._known.get(self.text.source.text[place.start : place.end])
@@ -285,11 +286,9 @@ class Packer:
         code, arrays = self._code, self._arrays
         count = code.instructions
         packed = Packed(
-            self.text.source,
             bytes(memoryview(self._bytes)[: code.slots * SLOT]),
             arrays["slot"][:count],
-            arrays["start"][:count],
-            arrays["length"][:count],
+            TextPlaces(self.text.source, arrays["start"][:count], arrays["length"][:count]),
             {},
         )
         labels = arrays["label"][: code.labels * 3]
@@ -320,7 +319,7 @@ def _table(text: Text, recipes: list[Recipe | None]) -> Any:
 
 
 def _fill(row: Any, recipe: Recipe) -> None:
-    spec = recipe.operation.spec
+    spec = recipe.spec
     kinds = {None: _PLAIN, Role.TARGET: _JUMP, Role.CALLEE: _SYMBOL, Role.ADDRESS: _SYMBOL}
     row.kind = kinds[recipe.role]
     row.opcode, row.slots = spec.opcode, spec.slots

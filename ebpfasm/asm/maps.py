@@ -12,6 +12,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 
+from ebpfasm.asm.directives import DIRECTIVES
 from ebpfasm.asm.expressions import names as names_in
 from ebpfasm.asm.names import SIZE, Names
 from ebpfasm.asm.spelling import did_you_mean
@@ -21,7 +22,6 @@ from ebpfasm.frozen import dataclass
 from ebpfasm.ir import MapSpec
 from ebpfasm.isa import constants, kinds
 
-USAGE = ".map NAME, TYPE, key=u32, value=u64, max_entries=N [, flags=BPF_F_...]"
 TEMPLATE = "template"
 
 # C types that a key or value may be named by, and their bytes.
@@ -112,7 +112,7 @@ class _Map:
         return MapDefinition(spec, bool(words))
 
     def _wrong(self, message: str, span: Span | None = None, hint: str | None = None) -> None:
-        hint = hint or f"write {USAGE}"
+        hint = hint or f"write {DIRECTIVES['.map']}"
         self._report(error("asm-map", message, span or self._directive.span, hint=hint))
 
     def _collect(self) -> None:

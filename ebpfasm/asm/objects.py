@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import replace
 from typing import ClassVar
 
-from ebpfasm.asm import contents
+from ebpfasm.asm import contents, directives
 from ebpfasm.asm.arguments import Arguments, Misread
 from ebpfasm.asm.contents import Filler
 from ebpfasm.asm.explain import unknown_word
@@ -180,7 +180,7 @@ class _Assembly:
     def _directive(self, directive: RawDirective) -> None:
         name = directive.name
         try:
-            if name in contents.USAGE:
+            if name in directives.CONTENTS:
                 self._fill(directive)
             elif (handler := self._handlers.get(name)) is not None:
                 usage = f"write {USAGE[name]}"

@@ -1,19 +1,36 @@
 """Reading statements of known shape without the grammar: what text.c does, in Python.
 
-Programs have few shapes. The first statement of one is read by the grammar, which teaches its
-recipe (shapes.py); the others only need their values put in place.
+Programs have few shapes. The grammar teaches the recipe of one once (shapes.py), and recipes are
+kept between runs (recipes.py); a statement then only needs its values put in place. Plain
+directives are read here too. What remains is for the grammar, which is loaded where it is needed.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from functools import cached_property
+from typing import TYPE_CHECKING
 
-from ebpfasm.asm.reader import StatementReader
-from ebpfasm.asm.shapes import NAME, NARROW, NUMBER, WIDE, Place, Recipe, learn, words
-from ebpfasm.asm.statements import LabelDefinition, Operation, Statement, Symbol
-from ebpfasm.errors import Span
+from ebpfasm.asm import lines
+from ebpfasm.asm.expressions import Expression, Literal, Name
+from ebpfasm.asm.names import Names
+from ebpfasm.asm.raw import filling
+from ebpfasm.asm.recipes import NAME, NARROW, NUMBER, WIDE, Place, Recipe, kept
+from ebpfasm.asm.statements import (
+    Argument,
+    Directive,
+    LabelDefinition,
+    Operation,
+    Statement,
+    Symbol,
+    Value,
+)
+from ebpfasm.errors import Diagnostic, Source, Span
 from ebpfasm.isa.codec import REGISTERS, fit
+
+if TYPE_CHECKING:
+    from ebpfasm.asm.reader import StatementReader
 
 # Words first: a digit may be part of one. A number with a letter behind it matches nothing here
 # and is left in the shape, where the grammar finds it.
@@ -25,19 +42,78 @@ _TOKEN = re.compile(
 _REGISTER = re.compile(r"([rRwW])([0-9]{1,2})")
 _LABEL = re.compile(r"([A-Za-z_.$][\w.$@]*)[ \t]*:", re.ASCII)
 _PUZZLING = re.compile(r"[\"'\x00-\x08\x0b-\x1f]")  # strings, characters, and our own marks
+# What stands behind one of these is a label or function, whatever else it may be the name of.
+_BEFORE_NAMES = frozenset(("goto", "gotol", "may_goto", "call"))
+
+_DIRECTIVE = re.compile(r"\.[A-Za-z_][\w.$@]*(?=[ \t]|$)", re.ASCII)
+_ARGUMENT = re.compile(
+    r"""[ \t]*(?P<argument>(?:(?P<key>[A-Za-z_.$][\w.$@]*)[ \t]*=[ \t]*)?
+    (?:(?P<name>[A-Za-z_.$][\w.$@]*)|(?P<number>0|[1-9][0-9]*)|"(?P<string>[^"\\\n]*)"))
+    [ \t]*(?:,|$)""",
+    re.ASCII | re.VERBOSE,
+)
+_MOST_NEW = 64  # shapes of a short file that are learnt for the next run
 
 
 class QuickReader:
-    """Reads as a StatementReader does, and asks it where a statement needs the grammar."""
+    """Reads as a StatementReader does, and asks one where a statement needs the grammar.
 
-    def __init__(self, reader: StatementReader) -> None:
-        self._reader = reader
-        self._words = frozenset(words())
+    With `learning` a shape is learnt where it is first met, which pays for long files. Without,
+    known shapes are used, and `keep` learns the others for the next run.
+    """
+
+    manner = lines.LLVM
+    exit_label = False
+
+    def __init__(
+        self,
+        source: Source,
+        wrong: list[Diagnostic],
+        names: Names | None = None,
+        *,
+        learning: bool = False,
+    ) -> None:
+        self._source = source
+        self._wrong = wrong
+        self._names = names if names is not None else Names()
+        self._learning = learning
+        self._kept = kept()
+        self._new: set[str] = set()
+        self._used_grammar = False
+
+    @cached_property
+    def _reader(self) -> StatementReader:
+        from ebpfasm.asm.reader import StatementReader
+
+        return StatementReader(self._source, self._wrong, self._names)
+
+    @cached_property
+    def _words(self) -> frozenset[str]:
+        if self._kept.words:
+            return frozenset(self._kept.words)
+        from ebpfasm.asm.shapes import words
+
+        return frozenset(words())
 
     def read(self, place: Span, text: str) -> list[Statement]:
         """Labels, then an operation or directive if there is one; none where it is wrong."""
-        found = self._label(place, text) or self._operation(place, text)
+        found = self._label(place, text) or self._directive(place, text)
+        if found is None and not text.startswith("."):
+            found = self._operation(place, text)
         return [found] if found is not None else self._reader.read(place, text)
+
+    def keep(self) -> None:
+        """Learn the shapes that were new, and leave them to later runs."""
+        from ebpfasm.asm.shapes import keep, learn
+
+        for shape in sorted(self._new)[:_MOST_NEW]:
+            learn(shape)
+        keep()
+
+    @property
+    def met_new(self) -> bool:
+        """Whether there is something to keep, and a place for it."""
+        return self._kept.lasts and (self._learning or bool(self._new))
 
     def _label(self, place: Span, text: str) -> LabelDefinition | None:
         match = _LABEL.fullmatch(text)
@@ -51,10 +127,10 @@ class QuickReader:
         if _PUZZLING.search(text):
             return None
         values: list[tuple[int, int, str]] = []  # number, where it stands, name
-        recipe = learn(_TOKEN.sub(self._mark(values), text))
+        recipe = self._recipe(_TOKEN.sub(self._mark(values), text))
         if recipe is None or not _as_learnt(recipe, values):
             return None
-        spec = recipe.operation.spec
+        spec = recipe.spec
         off = fit("off", _content(recipe.off, values))
         imm = fit("imm64" if spec.slots == 2 else "imm32", _content(recipe.imm, values))
         if off is None or imm is None:
@@ -62,17 +138,27 @@ class QuickReader:
         symbol = None
         if recipe.role is not None:
             _, start, name = values[recipe.name]
-            if self._reader.names.find(name) is not None:
-                return None  # it may be meant as a number
             begin = place.start + start
             symbol = Symbol(recipe.role, name, Span(place.source, begin, begin + len(name)))
         dst, src = _content(recipe.dst, values), _content(recipe.src, values)
         return Operation(spec, place, dst, src, off, imm, symbol)
 
+    def _recipe(self, shape: str) -> Recipe | None:
+        if shape not in self._kept:
+            if not self._learning:
+                self._new.add(shape)
+                return None
+            from ebpfasm.asm.shapes import learn
+
+            return learn(shape)
+        return self._kept.find(shape)
+
     def _mark(self, values: list[tuple[int, int, str]]) -> Callable[[re.Match[str]], str]:
-        known = self._words
+        known, names = self._words, self._names
+        before = ""
 
         def mark(match: re.Match[str]) -> str:
+            nonlocal before
             kind, text = match.lastgroup, match.group()
             if kind == "blank":
                 return " "
@@ -81,16 +167,59 @@ class QuickReader:
                     return text  # octal
                 values.append((int(text, 0), match.start(), ""))
                 return NUMBER
+            word, before = before, text
             register = _REGISTER.fullmatch(text)
             if register is not None and int(register[2]) < REGISTERS:
                 values.append((int(register[2]), match.start(), ""))
                 return WIDE if register[1] in "rR" else NARROW
             if text in known:
                 return text
-            values.append((0, match.start(), text))
-            return NAME
+            number = names.find(text) if word not in _BEFORE_NAMES else None
+            values.append((number or 0, match.start(), text if number is None else ""))
+            return NAME if number is None else NUMBER
 
         return mark
+
+    def _directive(self, place: Span, text: str) -> Statement | None:
+        """A directive whose arguments are names, decimal numbers and plain strings."""
+        if not text.startswith("."):
+            return None
+        raw = filling(place, text, self._names)
+        if raw is not None:
+            return raw[1] if not raw[0] else None
+        match = _DIRECTIVE.match(text)
+        if match is None:
+            return None
+        arguments = []
+        at = match.end()
+        while at < len(text):
+            found = _ARGUMENT.match(text, at)
+            if found is None or (found.end() == len(text) and text.endswith(",")):
+                return None
+            arguments.append(self._argument(place, found))
+            at = found.end()
+        name = Span(place.source, place.start, place.start + match.end())
+        return Directive(match.group(), tuple(arguments), place, name)
+
+    def _argument(self, place: Span, found: re.Match[str]) -> Argument:
+        assert found.lastgroup is not None
+
+        def span(group: str) -> Span:
+            begin, end = found.span(group)
+            return Span(place.source, place.start + begin, place.start + end)
+
+        whole = span("argument")
+        if found["string"] is not None:
+            inner = span("string")
+            quoted = Span(place.source, inner.start - 1, inner.end + 1)
+            value = Value(found["string"], quoted, quoted=True)
+        elif found["name"] is not None:
+            tree: Expression = Name(found["name"], span("name"))
+            value = Value(found["name"], tree.span, self._names.find(found["name"]), tree)
+        else:
+            tree = Literal(int(found["number"]), span("number"))
+            value = Value(found["number"], tree.span, tree.value, tree)
+        return Argument(value, whole, found["key"] or "")
 
 
 def _as_learnt(recipe: Recipe, values: list[tuple[int, int, str]]) -> bool:

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 
+from ebpfasm.asm.directives import FILLING
+from ebpfasm.asm.names import Names
 from ebpfasm.asm.statements import RawDirective
-from ebpfasm.asm.variables import USAGE
 from ebpfasm.errors import Span
-
-# Directives whose arguments are read as data, and not by the grammar of instructions.
-FILLING = frozenset(USAGE)
 
 _LABEL = re.compile(r'(?:([A-Za-z_.$][\w.$@]*)|"((?:\\.|[^"\\\n])*)")\s*:\s*')
 _DIRECTIVE = re.compile(r"(\.\w[\w.]*)(?![\w.$@]*\s*[:=])\s*")
@@ -75,3 +74,20 @@ def assignment(place: Span, text: str, at: int = 0) -> RawDirective | None:
     return RawDirective(
         ".set", arguments, begin, span, Span(place.source, begin, begin + len(match[1]))
     )
+
+
+_LABELS = re.compile(r"(?:[\w.$@]+\s*:\s*)+")
+
+
+def filling(place: Span, text: str, names: Names) -> tuple[str, RawDirective] | None:
+    """The labels of a statement and its directive that fills a section; None for any other."""
+    if "." not in text:
+        return None
+    labels = _LABELS.match(text)
+    at = labels.end() if labels is not None else 0
+    directive = raw_directive(place, text, at)
+    if directive is None or directive.name not in FILLING:
+        return None
+    if names.constants:
+        directive = replace(directive, constants=names.snapshot())
+    return text[:at].rstrip(), directive

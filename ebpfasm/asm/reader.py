@@ -3,10 +3,7 @@ say which instruction it is, and ranges, registers and widths are checked here."
 
 from __future__ import annotations
 
-import os
-import re
 import zlib
-from dataclasses import replace
 from functools import cache, lru_cache
 from pathlib import Path
 from typing import Any, cast
@@ -18,7 +15,8 @@ from ebpfasm.asm.explain import explain
 from ebpfasm.asm.expressions import Expression, evaluate, names, symbol_and_addend
 from ebpfasm.asm.names import Names
 from ebpfasm.asm.operands import Node, Number, OperandReader, Register
-from ebpfasm.asm.raw import FILLING, raw_directive
+from ebpfasm.asm.raw import filling
+from ebpfasm.asm.recipes import cache_folder
 from ebpfasm.asm.statements import (
     Argument,
     Directive,
@@ -68,22 +66,14 @@ def _parsed(start: str, text: str) -> Node:
 def _tables(start: str, grammar_text: str) -> str | bool:
     """The file that keeps the parser's tables; False where there is no place for one.
 
-    Lark checks what it finds there against grammar, options and versions. The file is a pickle,
-    so it lies where only the user can write.
+    Lark checks what it finds there against grammar, options and versions.
     """
-    home = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
-    folder = Path(home) / "ebpfasm"
-    try:
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        if folder.stat().st_uid != os.geteuid() or folder.stat().st_mode & 0o022:
-            return False
-    except (OSError, AttributeError):
+    folder = cache_folder()
+    if folder is None:
         return False
     # A name of its own for each grammar: two versions installed side by side do not take turns.
     return str(folder / f"{start}-{zlib.crc32(grammar_text.encode()):08x}")
 
-
-_LABELS = re.compile(r"(?:[\w.$@]+\s*:\s*)+")
 
 LONGEST = 1 << 16  # characters of a statement that the grammar is asked about
 
@@ -133,16 +123,10 @@ class StatementReader(OperandReader):
 
     def _raw(self, place: Span, text: str) -> list[Statement] | None:
         """Labels and a directive that fills a section; None where the grammar has to read on."""
-        if "." not in text:
+        found = filling(place, text, self.names)
+        if found is None:
             return None
-        labels = _LABELS.match(text)
-        at = labels.end() if labels is not None else 0
-        directive = raw_directive(place, text, at)
-        if directive is None or directive.name not in FILLING:
-            return None
-        if self.names.constants:
-            directive = replace(directive, constants=self.names.snapshot())
-        before = text[:at].rstrip()
+        before, directive = found
         if not before:
             return [directive]
         span = Span(place.source, place.start, place.start + len(before))

@@ -14,54 +14,24 @@ from itertools import combinations
 
 from ebpfasm.asm.printer import text_of
 from ebpfasm.asm.reader import StatementReader
-from ebpfasm.asm.statements import Operation, Role
+from ebpfasm.asm.recipes import NAME, NARROW, NUMBER, WIDE, Place, Recipe, kept
+from ebpfasm.asm.statements import Operation
 from ebpfasm.errors import Diagnostic, Source, Span
-from ebpfasm.frozen import dataclass
 from ebpfasm.ir import Instruction
 from ebpfasm.isa.table import TABLE
 
-# The marks that text.c puts into a shape.
-WIDE, NARROW, NUMBER, NAME = "\x01", "\x02", "\x03", "\x04"
 _MARK = re.compile("[\x01-\x04]")
 _WORD = re.compile(r"(?<![0-9])[A-Za-z_.$][\w.$@]*")
 _REGISTER = re.compile(r"[rw][0-9]+")
 
 
-@dataclass(frozen=True, slots=True)
-class Place:
-    """Where a field's content comes from: a value's number and sign, or a constant.
-
-    `written` is the constant that the statement itself says; `fixed` is it, or the row's own.
-    """
-
-    value: int = -1
-    negative: bool = False
-    fixed: int = 0
-    written: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class Recipe:
-    """How a shape becomes an instruction: from one statement of it, all are known.
-
-    `same` are pairs of values that must be equal, `zero` values that must be 0. `name` is the
-    value that is a symbol's name, -1 without one; `role` is what that symbol stands for.
-    """
-
-    operation: Operation
-    dst: Place
-    src: Place
-    off: Place
-    imm: Place
-    same: tuple[tuple[int, int], ...]
-    zero: tuple[int, ...]
-    name: int = -1
-    role: Role | None = None
+def words() -> tuple[str, ...]:
+    """Words that are part of a shape: those that the printer writes, registers left out."""
+    return kept().words or _words()
 
 
 @cache
-def words() -> tuple[str, ...]:
-    """Words that are part of a shape: those that the printer writes, registers left out."""
+def _words() -> tuple[str, ...]:
     found = {
         word
         for spec in TABLE
@@ -71,9 +41,20 @@ def words() -> tuple[str, ...]:
     return tuple(sorted(found))
 
 
-@cache
 def learn(shape: str) -> Recipe | None:
     """The recipe for a shape, None where each statement of it has to be read by itself."""
+    known = kept()
+    if shape not in known:
+        known.add(shape, _learn(shape))
+    return known.find(shape)
+
+
+def keep() -> None:
+    """Leave what was learnt to later runs."""
+    kept().write(words())
+
+
+def _learn(shape: str) -> Recipe | None:
     marks = _MARK.findall(shape)
     registers = [number for number, mark in enumerate(marks) if mark in (WIDE, NARROW)]
     for same, zero in _guesses(registers):
@@ -158,7 +139,15 @@ def _compare(
     if any(number not in used for number in range(len(marks))):
         return None
     return Recipe(
-        found, places["dst"], places["src"], places["off"], places["imm"], same, zero, name, role
+        found.spec,
+        places["dst"],
+        places["src"],
+        places["off"],
+        places["imm"],
+        same,
+        zero,
+        name,
+        role,
     )
 
 
@@ -171,8 +160,8 @@ def _place(content: int, candidates: list[int], values: list[int], fixed: int) -
 
 
 def _alike(one: Recipe, other: Recipe) -> bool:
-    return (one.operation.spec, one.dst, one.src, one.off, one.imm, one.name, one.role) == (
-        other.operation.spec,
+    return (one.spec, one.dst, one.src, one.off, one.imm, one.name, one.role) == (
+        other.spec,
         other.dst,
         other.src,
         other.off,

@@ -14,6 +14,7 @@ from itertools import pairwise
 from ebpfasm.asm import contents
 from ebpfasm.asm.arguments import Arguments, Misread
 from ebpfasm.asm.contents import Contents, Filler, packed
+from ebpfasm.asm.directives import ALIGNMENTS, FILLING, LICENSE
 from ebpfasm.asm.expressions import (
     Expression,
     Meaning,
@@ -31,25 +32,7 @@ from ebpfasm.errors import Diagnostic, Note, Span, error
 from ebpfasm.ir.specs import MapSpec, VarSpec, data_map, data_section
 from ebpfasm.isa.codec import ByteOrder
 
-LICENSE = "license"
 HERE = ".@"  # begins the names that stand for dots; no text can spell them
-
-USAGE = {
-    **contents.USAGE,
-    ".data": ".data",
-    ".rodata": ".rodata",
-    ".bss": ".bss",
-    ".size": ".size NAME, BYTES",
-    ".comm": ".comm NAME, BYTES [, ALIGNMENT]",
-    ".lcomm": ".lcomm NAME, BYTES [, ALIGNMENT]",
-}
-# Alignment means nothing where all have one length: it may stand among instructions too.
-ALIGNMENTS = contents.ALIGNMENTS
-
-
-def holds_data(section: str) -> bool:
-    """Whether a section holds data rather than code."""
-    return data_section(section) is not None or section == LICENSE
 
 
 @dataclass(slots=True)
@@ -141,7 +124,7 @@ class Variables:
             self._wrong.append(problem.diagnostic)
 
     def _arguments(self, directive: RawDirective) -> Arguments:
-        usage = f"write {USAGE[directive.name]}"
+        usage = f"write {FILLING[directive.name]}"
         return Arguments(directive.span.source, directive.text, directive.start, usage)
 
     def _fill(self, directive: RawDirective, section: _Section) -> None:

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 import ebpfasm
 from ebpfasm import ir
-from ebpfasm.asm import preprocess
+from ebpfasm.asm import preprocess, preprocessor
 from ebpfasm.btf import codec
 from ebpfasm.emit.debug import debug_info
 from ebpfasm.errors import AsmError, LoadError
@@ -419,8 +419,8 @@ RUNAWAY = {
 def test_a_runaway_macro_is_one_short_diagnostic(
     text: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(preprocess, "MOST_STATEMENTS", 20_000)
-    monkeypatch.setattr(preprocess, "MOST_TEXT", 1 << 20)
+    monkeypatch.setattr(preprocessor, "MOST_STATEMENTS", 20_000)
+    monkeypatch.setattr(preprocessor, "MOST_TEXT", 1 << 20)
     with pytest.raises(AsmError) as caught:
         ebpfasm.assemble(text)
     (found,) = caught.value.diagnostics
