@@ -82,7 +82,6 @@ def object_of_file(
     file: Path, dialect: str, cpu: str | None, byteorder: ByteOrder
 ) -> Object | None:
     """The object that a compiler's assembly is, with LLVM's meaning; None for any other file."""
-    from ebpfasm.asm.objects import assemble_object
     from ebpfasm.asm.raw import is_llvm_file
     from ebpfasm.sources import SUFFIXES, decode_text, read_bytes
 
@@ -91,6 +90,8 @@ def object_of_file(
     text = decode_text(read_bytes(file), str(file))
     if not is_llvm_file(text):
         return None
+    from ebpfasm.asm.objects import assemble_object
+
     include = click.get_current_context().meta[_INCLUDE]
     return assemble_object(text, str(file), byteorder=byteorder, cpu=cpu or "v4", include=include)
 
