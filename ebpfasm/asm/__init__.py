@@ -10,15 +10,15 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from ebpfasm.asm.assembler import assemble
-    from ebpfasm.asm.printer import print_collection, print_program, text_of
+    from ebpfasm.asm.writing.printer import print_collection, print_program, text_of
 
 __all__ = ["assemble", "print_collection", "print_program", "text_of"]
 
 _HOME = {
     "assemble": "assembler",
-    "print_collection": "printer",
-    "print_program": "printer",
-    "text_of": "printer",
+    "print_collection": "writing.printer",
+    "print_program": "writing.printer",
+    "text_of": "writing.printer",
 }
 
 

@@ -14,16 +14,15 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from ebpfasm.asm import directives
-from ebpfasm.asm.dialects import reader_of
-from ebpfasm.asm.directives import holds_data
-from ebpfasm.asm.expressions import names as names_in
 from ebpfasm.asm.maps import map_definition
-from ebpfasm.asm.names import Names
-from ebpfasm.asm.preprocess import give_up, in_order, statements
-from ebpfasm.asm.quick import QuickReader
-from ebpfasm.asm.spelling import did_you_mean
-from ebpfasm.asm.statements import (
+from ebpfasm.asm.reading import directives
+from ebpfasm.asm.reading.dialects import reader_of
+from ebpfasm.asm.reading.directives import holds_data
+from ebpfasm.asm.reading.expressions import names as names_in
+from ebpfasm.asm.reading.names import Names
+from ebpfasm.asm.reading.preprocess import give_up, in_order, statements
+from ebpfasm.asm.reading.quick import QuickReader
+from ebpfasm.asm.reading.statements import (
     Directive,
     LabelDefinition,
     Operation,
@@ -33,6 +32,7 @@ from ebpfasm.asm.statements import (
     Symbol,
     label_text,
 )
+from ebpfasm.asm.spelling import did_you_mean
 from ebpfasm.errors import AsmError, Diagnostic, Note, Source, Span, error
 from ebpfasm.ir import (
     CollectionSpec,
@@ -245,7 +245,7 @@ class _File:
             case ".equ" | ".set" | ".equiv":
                 self._no_constant(directive)
             case name if name not in directives.DIRECTIVES:
-                from ebpfasm.asm.explain import unknown_word
+                from ebpfasm.asm.reading.explain import unknown_word
 
                 self.wrong.append(unknown_word(name, directive.name_span, self.names.macros))
             case _:

@@ -10,10 +10,10 @@ import re
 from collections.abc import Callable
 from dataclasses import field
 
-from ebpfasm.asm.arguments import Arguments
-from ebpfasm.asm.directives import ALIGNMENTS, CONTENTS, INTEGERS, LEBS, STRINGS
-from ebpfasm.asm.expressions import Expression, Literal, Meaning, Name, evaluate
-from ebpfasm.asm.statements import RawDirective
+from ebpfasm.asm.reading.arguments import Arguments
+from ebpfasm.asm.reading.directives import ALIGNMENTS, CONTENTS, INTEGERS, LEBS, STRINGS
+from ebpfasm.asm.reading.expressions import Expression, Literal, Meaning, Name, evaluate
+from ebpfasm.asm.reading.statements import RawDirective
 from ebpfasm.errors import Diagnostic, Span, error
 from ebpfasm.frozen import dataclass
 from ebpfasm.isa.codec import ByteOrder

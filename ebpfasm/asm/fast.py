@@ -14,11 +14,18 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from ebpfasm.asm.names import Names
-from ebpfasm.asm.reader import StatementReader
-from ebpfasm.asm.recipes import Place, Recipe
-from ebpfasm.asm.shapes import keep, learn, words
-from ebpfasm.asm.statements import Directive, Operation, RawDirective, Role, Statement, Symbol
+from ebpfasm.asm.reading.names import Names
+from ebpfasm.asm.reading.reader import StatementReader
+from ebpfasm.asm.reading.recipes import Place, Recipe
+from ebpfasm.asm.reading.shapes import keep, learn, words
+from ebpfasm.asm.reading.statements import (
+    Directive,
+    Operation,
+    RawDirective,
+    Role,
+    Statement,
+    Symbol,
+)
 from ebpfasm.errors import Diagnostic, Source, Span
 from ebpfasm.ir import FunctionRef, MapRef, Reference
 from ebpfasm.ir.packed import Packed, Stream, TextPlaces

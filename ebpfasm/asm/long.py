@@ -7,7 +7,7 @@ from typing import Any
 
 from ebpfasm.asm.assembler import TEXT, _declared, _File, _program
 from ebpfasm.asm.fast import Body, GiveUp, Packer, Text
-from ebpfasm.asm.statements import Directive, Statement
+from ebpfasm.asm.reading.statements import Directive, Statement
 from ebpfasm.errors import Diagnostic, Source, Span
 from ebpfasm.ir import CollectionSpec, Function, collect
 from ebpfasm.ir.packed import Stream

@@ -12,11 +12,11 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 
-from ebpfasm.asm.directives import DIRECTIVES
-from ebpfasm.asm.expressions import names as names_in
-from ebpfasm.asm.names import SIZE, Names
+from ebpfasm.asm.reading.directives import DIRECTIVES
+from ebpfasm.asm.reading.expressions import names as names_in
+from ebpfasm.asm.reading.names import SIZE, Names
+from ebpfasm.asm.reading.statements import Argument, Directive, Value
 from ebpfasm.asm.spelling import did_you_mean
-from ebpfasm.asm.statements import Argument, Directive, Value
 from ebpfasm.errors import Diagnostic, Span, error
 from ebpfasm.frozen import dataclass
 from ebpfasm.ir import MapSpec

@@ -12,10 +12,10 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 
 from ebpfasm.asm import contents
-from ebpfasm.asm.arguments import Arguments, Misread
 from ebpfasm.asm.contents import Contents, Filler, packed
-from ebpfasm.asm.directives import ALIGNMENTS, FILLING, LICENSE
-from ebpfasm.asm.expressions import (
+from ebpfasm.asm.reading.arguments import Arguments, Misread
+from ebpfasm.asm.reading.directives import ALIGNMENTS, FILLING, LICENSE
+from ebpfasm.asm.reading.expressions import (
     Expression,
     Meaning,
     Name,
@@ -26,8 +26,8 @@ from ebpfasm.asm.expressions import (
     resolve,
     settled,
 )
-from ebpfasm.asm.names import Names
-from ebpfasm.asm.statements import RawDirective
+from ebpfasm.asm.reading.names import Names
+from ebpfasm.asm.reading.statements import RawDirective
 from ebpfasm.errors import Diagnostic, Note, Span, error
 from ebpfasm.ir.specs import MapSpec, VarSpec, data_map, data_section
 from ebpfasm.isa.codec import ByteOrder

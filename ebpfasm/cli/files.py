@@ -82,7 +82,7 @@ def object_of_file(
     file: Path, dialect: str, cpu: str | None, byteorder: ByteOrder
 ) -> Object | None:
     """The object that a compiler's assembly is, with LLVM's meaning; None for any other file."""
-    from ebpfasm.asm.raw import is_llvm_file
+    from ebpfasm.asm.reading.raw import is_llvm_file
     from ebpfasm.sources import SUFFIXES, decode_text, read_bytes
 
     if SUFFIXES.get(file.suffix) != "assembly" or dialect == "mnemonic":

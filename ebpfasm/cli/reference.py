@@ -13,7 +13,7 @@ from ebpfasm.ir import Instruction
 from ebpfasm.isa.table import TABLE, InstructionSpec
 
 if TYPE_CHECKING:
-    from ebpfasm.asm.dialects import Dialect
+    from ebpfasm.asm.reading.dialects import Dialect
 
 markdown_option = click.option("--markdown", is_flag=True, help="Print the page of docs/.")
 
@@ -67,7 +67,8 @@ def _row(spec: InstructionSpec) -> dict[str, str]:
 
 def sample_text(spec: InstructionSpec, dialect: Dialect = "llvm") -> str:
     """The row's instruction with r1, r2 and small numbers, as a dialect writes it."""
-    from ebpfasm.asm import mnemonic_printer, text_of
+    from ebpfasm.asm import text_of
+    from ebpfasm.asm.writing import mnemonic_printer
 
     write = text_of if dialect == "llvm" else mnemonic_printer.text_of
     fields = {operand.field for operand in spec.form.operands}

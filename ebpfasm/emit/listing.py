@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from ebpfasm.asm.printer import text_of
+from ebpfasm.asm.writing.printer import text_of
 from ebpfasm.emit.code import image
 from ebpfasm.ir.instruction import Instruction, Item, Label
 from ebpfasm.ir.link import LinkedProgram

@@ -13,7 +13,7 @@ from bisect import bisect_right
 from collections.abc import Iterator, Mapping
 from functools import cache
 
-from ebpfasm.asm.printer import text_of
+from ebpfasm.asm.writing.printer import text_of
 from ebpfasm.ir.instruction import Instruction
 from ebpfasm.ir.layout import JUMPS, distance_field
 from ebpfasm.ir.object import Object, ObjectSymbol

@@ -10,8 +10,9 @@ from hypothesis import strategies as st
 
 import ebpfasm
 from ebpfasm import ir
-from ebpfasm.asm import assemble, print_collection, print_program, templates
-from ebpfasm.asm.dialects import Dialect
+from ebpfasm.asm import assemble, print_collection, print_program
+from ebpfasm.asm.reading.dialects import Dialect
+from ebpfasm.asm.writing import templates
 from ebpfasm.dsl import R0, Builder
 from ebpfasm.errors import DecodeError, LineSpan
 from ebpfasm.isa import codec

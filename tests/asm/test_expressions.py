@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ebpfasm import assemble, ir
-from ebpfasm.asm.expressions import (
+from ebpfasm.asm.reading.expressions import (
     Binary,
     Expression,
     Literal,

@@ -13,10 +13,10 @@ from ebpfasm import emit, ir
 from ebpfasm.asm import assemble, print_collection, text_of
 from ebpfasm.asm.assembler import is_long
 from ebpfasm.asm.long import assemble_long
-from ebpfasm.asm.quick import QuickReader
-from ebpfasm.asm.reader import StatementReader
-from ebpfasm.asm.shapes import learn
-from ebpfasm.asm.statements import Statement
+from ebpfasm.asm.reading.quick import QuickReader
+from ebpfasm.asm.reading.reader import StatementReader
+from ebpfasm.asm.reading.shapes import learn
+from ebpfasm.asm.reading.statements import Statement
 from ebpfasm.errors import Diagnostic, LinkError, Source, Span
 from ebpfasm.ir.packed import Packed, Stream
 from ebpfasm.isa.table import TABLE

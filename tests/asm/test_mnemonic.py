@@ -13,8 +13,9 @@ from hypothesis import strategies as st
 
 import ebpfasm
 from ebpfasm import ir
-from ebpfasm.asm import mnemonic_printer, print_collection, print_program, text_of
-from ebpfasm.asm.dialects import detect
+from ebpfasm.asm import print_collection, print_program, text_of
+from ebpfasm.asm.reading.dialects import detect
+from ebpfasm.asm.writing import mnemonic_printer
 from ebpfasm.errors import AsmError, Diagnostic, NotSupported
 from ebpfasm.ir import Instruction, Label, instruction
 from ebpfasm.isa import codec

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 import ebpfasm
 from ebpfasm.asm.objects import assemble_object
-from ebpfasm.asm.raw import is_llvm_file
+from ebpfasm.asm.reading.raw import is_llvm_file
 from ebpfasm.emit.elf import write_elf
 from ebpfasm.ir.object import SHF_ALLOC, SHF_WRITE, Object, ObjectSection
 from ebpfasm.isa.codec import ByteOrder

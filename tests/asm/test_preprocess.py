@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 import ebpfasm
 from ebpfasm import ir
-from ebpfasm.asm import preprocess, preprocessor
+from ebpfasm.asm.reading import preprocess, preprocessor
 from ebpfasm.btf import codec
 from ebpfasm.emit.debug import debug_info
 from ebpfasm.errors import AsmError, LoadError

@@ -10,10 +10,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ebpfasm.asm.quick import QuickReader
-from ebpfasm.asm.reader import StatementReader
-from ebpfasm.asm.recipes import Kept
-from ebpfasm.asm.shapes import learn, words
+from ebpfasm.asm.reading.quick import QuickReader
+from ebpfasm.asm.reading.reader import StatementReader
+from ebpfasm.asm.reading.recipes import Kept
+from ebpfasm.asm.reading.shapes import learn, words
 from ebpfasm.errors import Diagnostic, Source, Span
 from tests.support import ROOT
 

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ebpfasm.asm.dialects import Dialect
-from ebpfasm.asm.translated import Translated, functions, print_translated
+from ebpfasm.asm.reading.dialects import Dialect
+from ebpfasm.asm.writing.translated import Translated, functions, print_translated
 from ebpfasm.errors import LineSpan
 from ebpfasm.ir import MapSpec
 from ebpfasm.ir.specs import VarSpec

@@ -142,7 +142,7 @@ class Code:
 
 def text_of(each: Instruction) -> str:
     """An instruction as the assembler writes it."""
-    from ebpfasm.asm.printer import text_of as print_text
+    from ebpfasm.asm.writing.printer import text_of as print_text
 
     return print_text(each)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from ebpfasm.asm.sections import FLAGS, TYPES
+from ebpfasm.asm.objects.sections import FLAGS, TYPES
 from ebpfasm.ir.object import SHF_MERGE, ObjectSection
 
 _BARE = re.compile(r"[A-Za-z_.$][A-Za-z0-9_.$]*", re.ASCII)

@@ -2,7 +2,7 @@
 
 Strings, symbols, `@flags` and expressions as LLVM's assembler writes them. A compiler's file
 consists mostly of such lines, so they are read by one regular expression and not by the grammar
-of instructions; operators bind as `ebpfasm.asm.expressions` says.
+of instructions; operators bind as `ebpfasm.asm.reading.expressions` says.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import re
 from dataclasses import dataclass
 from typing import Self
 
-from ebpfasm.asm.expressions import Expression, Literal, Name, TooLong, TreeReader
+from ebpfasm.asm.reading.expressions import Expression, Literal, Name, TooLong, TreeReader
 from ebpfasm.errors import Diagnostic, Source, Span, error
 
 _TOKENS = re.compile(

@@ -122,8 +122,8 @@ def cannot_stand(problem: UnexpectedInput, place: Span, text: str) -> Diagnostic
 
 def unknown_word(word: str, span: Span, macros: Iterable[str] = ()) -> Diagnostic:
     """The word that begins a statement means nothing; `macros` are words that do."""
-    from ebpfasm.asm.directives import DIRECTIVES
-    from ebpfasm.asm.sections import OBJECTS_ONLY
+    from ebpfasm.asm.objects.sections import OBJECTS_ONLY
+    from ebpfasm.asm.reading.directives import DIRECTIVES
 
     macros = tuple(macros)
     if word.startswith("."):
@@ -145,7 +145,7 @@ def _unknown_first_word(text: str) -> tuple[int, str] | None:
     if match is None or (_known_beginning(match.group()) and match.group()[0] != "."):
         return None
     if match.group().startswith("."):
-        from ebpfasm.asm.directives import DIRECTIVES
+        from ebpfasm.asm.reading.directives import DIRECTIVES
 
         return None if match.group() in DIRECTIVES else (begin, match.group())
     rest = text[match.end() :].lstrip()

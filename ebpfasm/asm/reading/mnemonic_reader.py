@@ -12,12 +12,12 @@ from functools import cache
 
 from lark import Token, UnexpectedInput
 
-from ebpfasm.asm import lines
-from ebpfasm.asm.explain import cannot_stand, unknown_word
-from ebpfasm.asm.operands import Node, Number, Register
-from ebpfasm.asm.reader import StatementReader
+from ebpfasm.asm.reading import lines
+from ebpfasm.asm.reading.explain import cannot_stand, unknown_word
+from ebpfasm.asm.reading.operands import Node, Number, Register
+from ebpfasm.asm.reading.reader import StatementReader
+from ebpfasm.asm.reading.statements import Operation, Role, Statement, Symbol
 from ebpfasm.asm.spelling import did_you_mean
-from ebpfasm.asm.statements import Operation, Role, Statement, Symbol
 from ebpfasm.errors import Diagnostic, Source, Span, error
 from ebpfasm.isa.codec import REGISTERS
 from ebpfasm.isa.forms import Form, Kind

@@ -16,11 +16,15 @@ from collections.abc import Callable, Iterable
 from dataclasses import replace
 from typing import ClassVar
 
-from ebpfasm.asm import contents, directives
-from ebpfasm.asm.arguments import Arguments, Misread
+from ebpfasm.asm import contents
 from ebpfasm.asm.contents import Filler
-from ebpfasm.asm.explain import unknown_word
-from ebpfasm.asm.expressions import (
+from ebpfasm.asm.objects.resolve import MOST_ALIASES, Resolver
+from ebpfasm.asm.objects.sections import USAGE, VISIBILITIES, Heading, heading
+from ebpfasm.asm.objects.symbols import SectionDraft, SymbolDraft, new_section
+from ebpfasm.asm.reading import directives
+from ebpfasm.asm.reading.arguments import Arguments, Misread
+from ebpfasm.asm.reading.explain import unknown_word
+from ebpfasm.asm.reading.expressions import (
     Expression,
     Literal,
     Meaning,
@@ -31,14 +35,11 @@ from ebpfasm.asm.expressions import (
     renamed,
     resolve,
 )
-from ebpfasm.asm.names import Names
-from ebpfasm.asm.preprocess import in_order, statements
-from ebpfasm.asm.raw import assignment, leading_labels, raw_directive
-from ebpfasm.asm.reader import StatementReader
-from ebpfasm.asm.resolve import MOST_ALIASES, Resolver
-from ebpfasm.asm.sections import USAGE, VISIBILITIES, Heading, heading
-from ebpfasm.asm.statements import Directive, LabelDefinition, Operation, RawDirective
-from ebpfasm.asm.symbols import SectionDraft, SymbolDraft, new_section
+from ebpfasm.asm.reading.names import Names
+from ebpfasm.asm.reading.preprocess import in_order, statements
+from ebpfasm.asm.reading.raw import assignment, leading_labels, raw_directive
+from ebpfasm.asm.reading.reader import StatementReader
+from ebpfasm.asm.reading.statements import Directive, LabelDefinition, Operation, RawDirective
 from ebpfasm.errors import AsmError, Diagnostic, Note, Source, Span, error
 from ebpfasm.ir.object import (
     SHT_PROGBITS,

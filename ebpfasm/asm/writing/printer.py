@@ -10,8 +10,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from typing import assert_never
 
-from ebpfasm.asm import data_printer, mnemonic_printer
-from ebpfasm.asm.dialects import Dialect
+from ebpfasm.asm.reading.dialects import Dialect
+from ebpfasm.asm.writing import data_printer, mnemonic_printer
 from ebpfasm.errors import Location
 from ebpfasm.ir import (
     CollectionSpec,

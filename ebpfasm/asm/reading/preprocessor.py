@@ -14,15 +14,15 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import NoReturn
 
-from ebpfasm.asm import lines, macros
-from ebpfasm.asm.arguments import Arguments, Misread
-from ebpfasm.asm.directives import PREPROCESSING
-from ebpfasm.asm.expressions import Expression, evaluate
-from ebpfasm.asm.expressions import names as names_in
-from ebpfasm.asm.lines import Manner
-from ebpfasm.asm.macros import Macro, Misused
-from ebpfasm.asm.names import Names
-from ebpfasm.asm.preprocess import MOST_MISTAKES, Piece, give_up, in_order
+from ebpfasm.asm.reading import lines, macros
+from ebpfasm.asm.reading.arguments import Arguments, Misread
+from ebpfasm.asm.reading.directives import PREPROCESSING
+from ebpfasm.asm.reading.expressions import Expression, evaluate
+from ebpfasm.asm.reading.expressions import names as names_in
+from ebpfasm.asm.reading.lines import Manner
+from ebpfasm.asm.reading.macros import Macro, Misused
+from ebpfasm.asm.reading.names import Names
+from ebpfasm.asm.reading.preprocess import MOST_MISTAKES, Piece, give_up, in_order
 from ebpfasm.asm.spelling import did_you_mean
 from ebpfasm.errors import AsmError, Diagnostic, EbpfError, Note, Source, Span, error
 

@@ -60,7 +60,7 @@ def print_data(spec: MapSpec, variables: Sequence[VarSpec]) -> Iterator[str]:
     """The section of variables that a map is."""
     plain = spec.name in (".data", ".rodata", ".bss")
     yield spec.name if plain else f".section {spec.name}"
-    content = spec.contents.ljust(spec.value_size, b"\0")
+    content = bytes(spec.contents).ljust(spec.value_size, b"\0")
     own = sorted((each for each in variables if each.map == spec.name), key=lambda v: v.offset)
     places = sorted({each.offset for each in own} | {spec.value_size})
     following = dict(pairwise(places))

@@ -14,10 +14,10 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
-from ebpfasm.asm.object_lines import source_lines
-from ebpfasm.asm.object_text import bare_name, byte_lines, escaped, heading_line, name_text
-from ebpfasm.asm.printer import ADDRESS, CALL, source_line, text_of
-from ebpfasm.asm.symbols import is_temporary
+from ebpfasm.asm.objects.symbols import is_temporary
+from ebpfasm.asm.writing.object_lines import source_lines
+from ebpfasm.asm.writing.object_text import bare_name, byte_lines, escaped, heading_line, name_text
+from ebpfasm.asm.writing.printer import ADDRESS, CALL, source_line, text_of
 from ebpfasm.errors import Diagnostic, LineSpan
 from ebpfasm.ir.instruction import Instruction
 from ebpfasm.ir.layout import JUMPS, distance_field

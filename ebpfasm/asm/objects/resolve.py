@@ -10,11 +10,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 
 from ebpfasm.asm.contents import Fixup, packed
-from ebpfasm.asm.expressions import Expression, Meaning, Name, Relative, evaluate, resolve
-from ebpfasm.asm.names import Names
+from ebpfasm.asm.objects.symbols import SectionDraft, SymbolDraft, is_temporary
+from ebpfasm.asm.reading.expressions import Expression, Meaning, Name, Relative, evaluate, resolve
+from ebpfasm.asm.reading.names import Names
+from ebpfasm.asm.reading.statements import Operation, Role, Symbol, label_text
 from ebpfasm.asm.spelling import did_you_mean
-from ebpfasm.asm.statements import Operation, Role, Symbol, label_text
-from ebpfasm.asm.symbols import SectionDraft, SymbolDraft, is_temporary
 from ebpfasm.errors import Diagnostic, Span, error
 from ebpfasm.ir.layout import distance_field
 from ebpfasm.ir.object import (

@@ -8,9 +8,9 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Iterator
 
-from ebpfasm.asm import lines
-from ebpfasm.asm.lines import LLVM, Manner
-from ebpfasm.asm.names import Names
+from ebpfasm.asm.reading import lines
+from ebpfasm.asm.reading.lines import LLVM, Manner
+from ebpfasm.asm.reading.names import Names
 from ebpfasm.errors import AsmError, Diagnostic, Source, Span, error, origins
 
 MOST_MISTAKES = 1000  # before a file is given up
@@ -39,7 +39,7 @@ def statements(
     """
     if not any(word in source.text for word in _BEGINNINGS):
         return lines.statements(source, wrong, manner)
-    from ebpfasm.asm.preprocessor import Preprocessor
+    from ebpfasm.asm.reading.preprocessor import Preprocessor
 
     folders = [os.fspath(each) for each in include]
     return Preprocessor(wrong, names, manner, folders, symbols).run(source)

@@ -12,12 +12,12 @@ from collections.abc import Callable
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from ebpfasm.asm import lines
-from ebpfasm.asm.expressions import Expression, Literal, Name
-from ebpfasm.asm.names import Names
-from ebpfasm.asm.raw import filling
-from ebpfasm.asm.recipes import NAME, NARROW, NUMBER, WIDE, Place, Recipe, kept
-from ebpfasm.asm.statements import (
+from ebpfasm.asm.reading import lines
+from ebpfasm.asm.reading.expressions import Expression, Literal, Name
+from ebpfasm.asm.reading.names import Names
+from ebpfasm.asm.reading.raw import filling
+from ebpfasm.asm.reading.recipes import NAME, NARROW, NUMBER, WIDE, Place, Recipe, kept
+from ebpfasm.asm.reading.statements import (
     Argument,
     Directive,
     LabelDefinition,
@@ -30,7 +30,7 @@ from ebpfasm.errors import Diagnostic, Source, Span
 from ebpfasm.isa.codec import REGISTERS, fit
 
 if TYPE_CHECKING:
-    from ebpfasm.asm.reader import StatementReader
+    from ebpfasm.asm.reading.reader import StatementReader
 
 # Words first: a digit may be part of one. A number with a letter behind it matches nothing here
 # and is left in the shape, where the grammar finds it.
@@ -83,7 +83,7 @@ class QuickReader:
 
     @cached_property
     def _reader(self) -> StatementReader:
-        from ebpfasm.asm.reader import StatementReader
+        from ebpfasm.asm.reading.reader import StatementReader
 
         return StatementReader(self._source, self._wrong, self._names)
 
@@ -91,7 +91,7 @@ class QuickReader:
     def _words(self) -> frozenset[str]:
         if self._kept.words:
             return frozenset(self._kept.words)
-        from ebpfasm.asm.shapes import words
+        from ebpfasm.asm.reading.shapes import words
 
         return frozenset(words())
 
@@ -104,7 +104,7 @@ class QuickReader:
 
     def keep(self) -> None:
         """Learn the shapes that were new, and leave them to later runs."""
-        from ebpfasm.asm.shapes import keep, learn
+        from ebpfasm.asm.reading.shapes import keep, learn
 
         for shape in sorted(self._new)[:_MOST_NEW]:
             learn(shape)
@@ -148,7 +148,7 @@ class QuickReader:
             if not self._learning:
                 self._new.add(shape)
                 return None
-            from ebpfasm.asm.shapes import learn
+            from ebpfasm.asm.reading.shapes import learn
 
             return learn(shape)
         return self._kept.find(shape)

@@ -10,8 +10,8 @@ from typing import Any, Protocol
 
 from lark import Token
 
-from ebpfasm.asm.expressions import Expression, Literal, TooLong, TreeReader, evaluate
-from ebpfasm.asm.names import Names
+from ebpfasm.asm.reading.expressions import Expression, Literal, TooLong, TreeReader, evaluate
+from ebpfasm.asm.reading.names import Names
 from ebpfasm.errors import Diagnostic, Source, Span, error
 from ebpfasm.frozen import dataclass
 from ebpfasm.isa.codec import REGISTERS, fit

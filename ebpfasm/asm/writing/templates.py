@@ -9,8 +9,8 @@ from __future__ import annotations
 from functools import cache
 from typing import Any
 
-from ebpfasm.asm.dialects import Dialect
-from ebpfasm.asm.printer import ADDRESS, CALL, print_program, spell
+from ebpfasm.asm.reading.dialects import Dialect
+from ebpfasm.asm.writing.printer import ADDRESS, CALL, print_program, spell
 from ebpfasm.ir import decode, lift
 from ebpfasm.ir.layout import JUMPS, distance_field
 from ebpfasm.isa.codec import SLOT, ByteOrder

@@ -14,8 +14,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import field, replace
 from functools import cached_property
 
-from ebpfasm.asm import mnemonic_printer, printer
-from ebpfasm.asm.dialects import Dialect
+from ebpfasm.asm.reading.dialects import Dialect
+from ebpfasm.asm.writing import mnemonic_printer, printer
 from ebpfasm.errors import LineSpan
 from ebpfasm.frozen import dataclass
 from ebpfasm.ir import FunctionRef, Instruction, KfuncRef, KsymRef, LabelRef, MapRef, MapSpec

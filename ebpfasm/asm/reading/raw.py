@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 from dataclasses import replace
 
-from ebpfasm.asm.directives import FILLING
-from ebpfasm.asm.names import Names
-from ebpfasm.asm.statements import RawDirective
+from ebpfasm.asm.reading.directives import FILLING
+from ebpfasm.asm.reading.names import Names
+from ebpfasm.asm.reading.statements import RawDirective
 from ebpfasm.errors import Span
 
 _LABEL = re.compile(r'(?:([A-Za-z_.$][\w.$@]*)|"((?:\\.|[^"\\\n])*)")\s*:\s*')

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from ebpfasm.asm.statements import Directive
+from ebpfasm.asm.reading.statements import Directive
 from ebpfasm.errors import Diagnostic, Span, error
 from ebpfasm.ir.specs import data_section
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import field
 from enum import Enum
 
-from ebpfasm.asm.expressions import Expression
+from ebpfasm.asm.reading.expressions import Expression
 from ebpfasm.errors import Span
 from ebpfasm.frozen import dataclass
 from ebpfasm.isa.table import InstructionSpec

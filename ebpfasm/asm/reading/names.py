@@ -11,13 +11,13 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING
 
-from ebpfasm.asm.expressions import Lookup, Name, Report
+from ebpfasm.asm.reading.expressions import Lookup, Name, Report
 from ebpfasm.asm.spelling import did_you_mean
 from ebpfasm.errors import Diagnostic, Note, Span, error
 from ebpfasm.isa import constants
 
 if TYPE_CHECKING:
-    from ebpfasm.asm.macros import Macro
+    from ebpfasm.asm.reading.macros import Macro
     from ebpfasm.btf.layout import Layouts
 
 SIZE = ".sizeof"

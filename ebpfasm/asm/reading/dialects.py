@@ -11,13 +11,13 @@ from collections.abc import Callable, Iterator
 from functools import cache
 from typing import TYPE_CHECKING, Literal, assert_never
 
-from ebpfasm.asm import lines
+from ebpfasm.asm.reading import lines
 from ebpfasm.errors import Diagnostic, Source, unsupported
 
 if TYPE_CHECKING:  # the parser is not wanted by those who only write
-    from ebpfasm.asm.names import Names
-    from ebpfasm.asm.quick import QuickReader
-    from ebpfasm.asm.reader import StatementReader
+    from ebpfasm.asm.reading.names import Names
+    from ebpfasm.asm.reading.quick import QuickReader
+    from ebpfasm.asm.reading.reader import StatementReader
 
 Dialect = Literal["llvm", "mnemonic"]
 DIALECTS: tuple[Dialect, ...] = ("llvm", "mnemonic")
@@ -81,11 +81,11 @@ def reader_of(
     chosen = detect(text) if dialect == "auto" else writable(dialect)
     match chosen:
         case "llvm":
-            from ebpfasm.asm.quick import QuickReader
+            from ebpfasm.asm.reading.quick import QuickReader
 
             return QuickReader
         case "mnemonic":
-            from ebpfasm.asm.mnemonic_reader import MnemonicReader
+            from ebpfasm.asm.reading.mnemonic_reader import MnemonicReader
 
             return MnemonicReader
         case _:

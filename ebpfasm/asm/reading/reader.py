@@ -10,14 +10,14 @@ from typing import Any, cast
 
 from lark import Lark, Token, UnexpectedInput
 
-from ebpfasm.asm import lines
-from ebpfasm.asm.explain import explain
-from ebpfasm.asm.expressions import Expression, evaluate, names, symbol_and_addend
-from ebpfasm.asm.names import Names
-from ebpfasm.asm.operands import Node, Number, OperandReader, Register
-from ebpfasm.asm.raw import filling
-from ebpfasm.asm.recipes import cache_folder
-from ebpfasm.asm.statements import (
+from ebpfasm.asm.reading import lines
+from ebpfasm.asm.reading.explain import explain
+from ebpfasm.asm.reading.expressions import Expression, evaluate, names, symbol_and_addend
+from ebpfasm.asm.reading.names import Names
+from ebpfasm.asm.reading.operands import Node, Number, OperandReader, Register
+from ebpfasm.asm.reading.raw import filling
+from ebpfasm.asm.reading.recipes import cache_folder
+from ebpfasm.asm.reading.statements import (
     Argument,
     Directive,
     LabelDefinition,
@@ -46,7 +46,7 @@ def grammar(start: str = "start") -> Lark:
 
     Its tables take longer to make than most files take to read, so they are kept between runs.
     """
-    text = (Path(__file__).parent.parent / "grammar.lark").read_text(encoding="utf-8")
+    text = (Path(__file__).parents[2] / "grammar.lark").read_text(encoding="utf-8")
     return Lark(
         text,
         parser="lalr",

@@ -12,10 +12,10 @@ from collections.abc import Iterator
 from functools import cache
 from itertools import combinations
 
-from ebpfasm.asm.printer import text_of
-from ebpfasm.asm.reader import StatementReader
-from ebpfasm.asm.recipes import NAME, NARROW, NUMBER, WIDE, Place, Recipe, kept
-from ebpfasm.asm.statements import Operation
+from ebpfasm.asm.reading.reader import StatementReader
+from ebpfasm.asm.reading.recipes import NAME, NARROW, NUMBER, WIDE, Place, Recipe, kept
+from ebpfasm.asm.reading.statements import Operation
+from ebpfasm.asm.writing.printer import text_of
 from ebpfasm.errors import Diagnostic, Source, Span
 from ebpfasm.ir import Instruction
 from ebpfasm.isa.table import TABLE

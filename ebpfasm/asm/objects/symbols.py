@@ -6,8 +6,8 @@ import re
 from dataclasses import dataclass, field
 
 from ebpfasm.asm.contents import Contents
-from ebpfasm.asm.expressions import Expression
-from ebpfasm.asm.statements import Operation
+from ebpfasm.asm.reading.expressions import Expression
+from ebpfasm.asm.reading.statements import Operation
 from ebpfasm.errors import Span
 from ebpfasm.ir.object import (
     SHF_ALLOC,

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from ebpfasm.asm.arguments import Arguments
-from ebpfasm.asm.symbols import known_section
+from ebpfasm.asm.objects.symbols import known_section
+from ebpfasm.asm.reading.arguments import Arguments
 from ebpfasm.frozen import dataclass
 from ebpfasm.ir.object import (
     SHF_ALLOC,

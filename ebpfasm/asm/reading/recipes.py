@@ -15,7 +15,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from ebpfasm.asm.statements import Role
+from ebpfasm.asm.reading.statements import Role
 from ebpfasm.frozen import dataclass
 from ebpfasm.isa.table import BY_NAME, InstructionSpec
 
@@ -171,11 +171,9 @@ def cache_folder() -> Path | None:
 
 def _version() -> str:
     """A name for the code that recipes come from: other code, other recipes."""
-    here = Path(__file__).parent
-    files = [here.parent / "grammar.lark", here.parent / "isa" / "table.py"]
-    files += [
-        here / f"{name}.py" for name in ("reader", "operands", "printer", "recipes", "shapes")
-    ]
+    top, here = Path(__file__).parents[2], Path(__file__).parent
+    files = [top / "grammar.lark", top / "isa" / "table.py", top / "asm" / "writing" / "printer.py"]
+    files += [here / f"{name}.py" for name in ("reader", "operands", "recipes", "shapes")]
     states: list[object] = [sys.implementation.cache_tag]  # marshal's format is Python's own
     for each in files:
         found = each.stat()

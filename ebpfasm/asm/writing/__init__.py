@@ -1,0 +1,1 @@
+"""Instructions, collections and objects to text."""
