@@ -7,12 +7,21 @@ contents are one array of bytes, and addresses are final as soon as they are tak
 from __future__ import annotations
 
 import re
+import struct
 from collections.abc import Callable
 from dataclasses import field
 
 from ebpfasm.asm.reading.arguments import Arguments
-from ebpfasm.asm.reading.directives import ALIGNMENTS, CONTENTS, INTEGERS, LEBS, STRINGS
-from ebpfasm.asm.reading.expressions import Expression, Literal, Meaning, Name, evaluate
+from ebpfasm.asm.reading.directives import ALIGNMENTS, CONTENTS, FLOATS, INTEGERS, LEBS, STRINGS
+from ebpfasm.asm.reading.expressions import (
+    Expression,
+    Literal,
+    Meaning,
+    Name,
+    Relative,
+    evaluate,
+    resolve,
+)
 from ebpfasm.asm.reading.statements import RawDirective
 from ebpfasm.errors import Diagnostic, Span, error
 from ebpfasm.frozen import dataclass
@@ -102,6 +111,10 @@ class Filler:
         arguments = Arguments(source, directive.text, directive.start, usage)
         if name in INTEGERS:
             self._integers(arguments, INTEGERS[name], into)
+        elif name in FLOATS:
+            self._floats(arguments, "f" if FLOATS[name] == 4 else "d", into)
+        elif name == ".org":
+            self._origin(arguments, into)
         elif name in STRINGS:
             self._strings(arguments, STRINGS[name], into)
         elif name in LEBS:
@@ -145,6 +158,45 @@ class Filler:
             return
         into.fixups.append(Fixup(into.here, size, tree, tree.span))
         into.reserve(size)
+
+    def _floats(self, arguments: Arguments, kind: str, into: Contents) -> None:
+        order = "<" if self._order == "little" else ">"
+        while True:
+            place = arguments.rest
+            value = arguments.real()
+            try:
+                into.append(struct.pack(order + kind, value))
+            except OverflowError:
+                self._wrong.append(error("asm-range", f"{value} is too large for 32 bits", place))
+            if not arguments.comma():
+                return
+
+    def _origin(self, arguments: Arguments, into: Contents) -> None:
+        """Go on at an offset of the section, which may not lie behind."""
+        place = arguments.rest
+        offset = self._offset(arguments, into)
+        value = self.number(arguments, -128, 255) & 0xFF if arguments.comma() else 0
+        arguments.finish()
+        if offset < into.here:
+            message = f"the section has {into.here} bytes already: it cannot go on at {offset}"
+            self._wrong.append(error("asm-range", message, place))
+            return
+        into.reserve(offset - into.here, value)
+
+    def _offset(self, arguments: Arguments, into: Contents) -> int:
+        """A number, or a place in the section that is being filled."""
+        plain = arguments.plain()
+        if plain is not None:
+            return min(plain, MOST_BYTES)
+        tree = arguments.expression()
+        match resolve(tree, self._lookup, self._wrong.append):
+            case None:
+                return into.here
+            case Relative(offset=offset) | int(offset) if offset <= MOST_BYTES:
+                return offset
+            case _:
+                message = f"the section would be larger than {MOST_BYTES} bytes"
+                raise arguments.problem(message, tree.span)
 
     def _strings(self, arguments: Arguments, end: bytes, into: Contents) -> None:
         while not arguments.done:

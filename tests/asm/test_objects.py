@@ -81,6 +81,11 @@ numbers:
         .short  1, -2
         .2byte  0xffff
         .long   numbers, .Lfirst, second, second + 4, -3
+        .octa   0x1122334455667788aabbccddeeff0011, 5
+        .float  1.5, -2e10, inf
+        .single .25
+        .double 3.141592653589793, 1e300
+        .org    numbers + 256, 0xff
         .quad   numbers + 16, undefined, .Lend - numbers, (1 << 40) | 3
         .int    4 * (3 + 2) - 1, ~0 & 0xff, 7 / 2 % 2
         .zero   3
@@ -176,6 +181,9 @@ def test_macros_and_conditions_work_in_whole_files_too() -> None:
         ('.ascii "\\q"', r"\q is no escape"),
         ('.ascii "open', "this string is never closed"),
         (".quad (1", "the expression is not finished"),
+        (".data\n.quad 1\n.org 4", "the section has 8 bytes already: it cannot go on at 4"),
+        (".float 1e300", "1e+300 is too large for 32 bits"),
+        (".double x", "a floating-point number is missing"),
         (".byte 256", "256 is outside -128 to 255"),
         (".zero 9999999999", "9999999999 is outside 0 to 1073741824"),
         (".p2align 40", "40 is outside 0 to 30"),
@@ -220,7 +228,8 @@ def test_a_file_is_ours_or_llvm_s_by_what_it_says() -> None:
 
 
 PIECES = st.sampled_from([
-    ".byte ", ".long ", ".quad ", ".short ", ".ascii ", ".asciz ", ".zero ", ".fill ", ".p2align ",
+    ".byte ", ".org ", ".double ", ".octa ", ".long ", ".quad ", ".short ", ".ascii ", ".asciz ",
+    ".zero ", ".fill ", ".p2align ",
     ".section ", ".data\n", ".bss\n", ".text\n", ".set ", ".size ", ".type ", ".globl ", ".comm ",
     ".uleb128 ", ".pushsection ", ".popsection\n", ".weak ", ".file ", ".hidden ", "a", "b", "a:",
     "b: ", ", ", "\n", ";", "1", "-5", "0x10", "300", '"x"', '"\\', "(", ")", " + ", "-", ".", "~",

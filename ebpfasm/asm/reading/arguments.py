@@ -173,6 +173,14 @@ class Arguments:
         self._skip()
         return match.group()
 
+    def real(self) -> float:
+        """A floating-point number, or inf or nan."""
+        match = _REAL.match(self._text, self._at)
+        if match is None:
+            raise self.problem("a floating-point number is missing")
+        self._at = match.end()
+        return float(match[1])
+
     def expression(self) -> Expression:
         """An expression to the next comma or the end."""
         items = self._group(top=True)
@@ -305,6 +313,12 @@ class Arguments:
 
 
 _PLAIN = re.compile(r"(-?[1-9][0-9]{0,18}|0)(?=[ \t]*(?:,|$))[ \t]*")
+
+_REAL = re.compile(
+    r"([+-]?(?:(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?|inf(?:inity)?|nan))"
+    r"(?=[ \t]*(?:,|$))[ \t]*",
+    re.IGNORECASE,
+)
 
 
 def _character(text: str) -> int:

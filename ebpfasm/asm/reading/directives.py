@@ -12,7 +12,9 @@ from ebpfasm.ir.specs import data_section
 INTEGERS = {
     ".byte": 1, ".2byte": 2, ".short": 2, ".hword": 2, ".half": 2, ".value": 2,
     ".4byte": 4, ".long": 4, ".int": 4, ".word": 4, ".8byte": 8, ".quad": 8, ".dword": 8,
+    ".octa": 16,
 }  # fmt: skip
+FLOATS = {".float": 4, ".single": 4, ".double": 8}
 STRINGS = {".ascii": b"", ".asciz": b"\0", ".string": b"\0"}
 SPACES = (".zero", ".skip", ".space", ".fill")
 ALIGNMENTS = (".p2align", ".balign", ".align")
@@ -21,11 +23,13 @@ LEBS = (".uleb128", ".sleb128")
 # Directives that fill a section, and how each is written.
 CONTENTS: dict[str, str] = {
     **{name: f"{name} NUMBER [, NUMBER ...]" for name in INTEGERS},
+    **{name: f"{name} NUMBER [, NUMBER ...]" for name in FLOATS},
     **{name: f'{name} "TEXT" [, "TEXT" ...]' for name in STRINGS},
     ".zero": ".zero BYTES",
     ".skip": ".skip BYTES [, VALUE]",
     ".space": ".space BYTES [, VALUE]",
     ".fill": ".fill COUNT [, BYTES [, VALUE]]",
+    ".org": ".org OFFSET [, VALUE]",
     ".p2align": ".p2align POWER [, VALUE [, MOST]]",
     ".balign": ".balign BYTES [, VALUE [, MOST]]",
     ".align": ".align BYTES [, VALUE [, MOST]]",
