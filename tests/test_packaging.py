@@ -86,6 +86,10 @@ def test_the_wheel_holds_every_module_and_nothing_else(distribution: Distributio
         path for path in (ROOT / "runtime").rglob("*") if path.suffix in {".py", ".pyi", ".c", ".h"}
     ]
     modules |= {f"ebpfasm/{path.relative_to(ROOT).as_posix()}" for path in runtime}
+    shipped = [path for path in (ROOT / "examples").rglob("*.*") if "__pycache__" not in path.parts]
+    modules |= {
+        f"ebpfasm/{path.relative_to(ROOT).as_posix()}" for path in shipped if path.is_file()
+    }
     others = {"ebpfasm/py.typed", "ebpfasm/grammar.lark", "ebpfasm/_native.pyi"}
     others.add("ebpfasm/_native.abi3.so")
     assert names == modules | others
@@ -94,7 +98,9 @@ def test_the_wheel_holds_every_module_and_nothing_else(distribution: Distributio
 def test_every_room_is_packaged() -> None:
     folders = {path.parent for path in (ROOT / "ebpfasm").rglob("__init__.py")}
     rooms = {".".join(folder.relative_to(ROOT).parts) for folder in folders}
-    assert rooms | {"ebpfasm.runtime"} == set(PROJECT["tool"]["setuptools"]["packages"])
+    assert rooms | {"ebpfasm.examples", "ebpfasm.runtime"} == set(
+        PROJECT["tool"]["setuptools"]["packages"]
+    )
 
 
 def test_the_installed_wheel_works_far_from_the_checkout(

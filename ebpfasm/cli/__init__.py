@@ -31,6 +31,7 @@ COMMANDS = {
     "attach": "attach",
     "isa": "reference",
     "errors": "reference",
+    "example": "example",
 }
 
 
