@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import signal
 import sys
 import threading
@@ -17,6 +18,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from ebpfasm import Program
 from ebpfasm.errors import EbpfError
 from ebpfasm.runtime.veth import VethPair
 
@@ -37,6 +39,9 @@ def parser(description: str) -> argparse.ArgumentParser:
     made = argparse.ArgumentParser(description=description)
     made.add_argument("--iface", metavar="NAME", help="attach here instead of to a scratch pair")
     made.add_argument("--duration", metavar="SECONDS", type=float, help="then stop")
+    made.add_argument(
+        "--interval", metavar="SECONDS", type=float, default=1.0, help="between lines"
+    )
     made.add_argument("--json", action="store_true", help="print JSON, a line each second")
     return made
 
@@ -48,29 +53,37 @@ class Stage:
     interface: str
     stop: threading.Event
     duration: float | None
+    interval: float = 1.0
     pair: VethPair | None = None
     sent: int | None = None
     _traffic: threading.Thread | None = field(default=None, init=False)
 
-    def play(self, frame: bytes = UDP_FRAME) -> None:
-        """Send about a thousand frames a second from the far end, where there is one."""
+    def play(self, *frames: bytes) -> None:
+        """Send about a thousand frames a second from the far end, where there is one: these in
+        turn, or small UDP ones."""
         if self.pair is None:
             return
         pair, self.sent = self.pair, 0
+        rounds = [*(frames or (UDP_FRAME,))] * max(1, 10 // max(1, len(frames)))
 
         def send() -> None:
-            while not self.stop.wait(0.01):
-                self.sent = (self.sent or 0) + pair.send([frame] * 10)
+            while not self.stop.wait(len(rounds) / 1000):
+                self.sent = (self.sent or 0) + pair.send(rounds)
 
         self._traffic = threading.Thread(target=send, name="traffic")
         self._traffic.start()
 
+    @property
+    def of_sent(self) -> str:
+        """What to say behind a number of packets: how many were sent, where that is known."""
+        return f" of {self.sent:,} sent" if self.sent is not None else ""
+
     def seconds(self) -> Iterator[float]:
-        """Once a second, until the duration is over or someone asks to stop; seconds so far."""
+        """Once in an interval, until the duration is over or a signal comes; seconds so far."""
         begin = time.monotonic()
         end = None if self.duration is None else begin + self.duration
         while not self.stop.is_set():
-            left = 1.0 if end is None else min(1.0, end - time.monotonic())
+            left = self.interval if end is None else min(self.interval, end - time.monotonic())
             if left <= 0:
                 return
             self.stop.wait(left)
@@ -87,24 +100,42 @@ class Stage:
 
 
 @contextmanager
-def stage(options: argparse.Namespace) -> Iterator[Stage]:
-    """Set the stage that the options ask for. Ctrl-C and SIGTERM end `seconds`, in good order."""
-    stop = threading.Event()
-    before = {each: signal.signal(each, lambda *_: stop.set()) for each in _SIGNALS}
-    try:
+def stage(options: argparse.Namespace, *addresses: str) -> Iterator[Stage]:
+    """Set the stage that the options ask for; addresses are those of a scratch pair's near end.
+
+    Ctrl-C and SIGTERM end `seconds`, in good order.
+    """
+    with clock(options) as plain:
         if options.iface is not None:
-            yield Stage(options.iface, stop, options.duration)
+            yield Stage(options.iface, plain.stop, options.duration, options.interval)
             return
-        with VethPair() as pair, pair.near.entered():
-            here = Stage(pair.near_name, stop, options.duration, pair)
+        with VethPair(near_addresses=addresses) as pair, pair.near.entered():
+            here = Stage(pair.near_name, plain.stop, options.duration, options.interval, pair)
             try:
                 yield here
             finally:
                 here.finish(lambda: sys.maxsize)
+
+
+@contextmanager
+def clock(options: argparse.Namespace) -> Iterator[Stage]:
+    """A stage without an interface: only its seconds, until the duration or a signal ends them."""
+    stop = threading.Event()
+    before = {each: signal.signal(each, lambda *_: stop.set()) for each in _SIGNALS}
+    try:
+        yield Stage("", stop, options.duration, getattr(options, "interval", 1.0))
     finally:
         stop.set()
         for each, handler in before.items():
             signal.signal(each, handler)
+
+
+@contextmanager
+def attached(options: argparse.Namespace, program: Program) -> Iterator[Stage]:
+    """Set the stage with an XDP program attached to it."""
+    with stage(options) as here, program.attach_xdp(here.interface) as link:
+        say(options, f"attached to {here.interface}", attached=here.interface, mode=link.kind)
+        yield here
 
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
@@ -127,4 +158,7 @@ def guarded(main: Callable[[], None]) -> None:
         main()
     except EbpfError as problem:
         print(problem, file=sys.stderr)
+        sys.exit(1)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # nobody reads any more
         sys.exit(1)

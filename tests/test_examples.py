@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import pty
 import re
 import subprocess
 import sys
@@ -14,7 +16,12 @@ import pytest
 import ebpfasm
 from ebpfasm import ProgramSpec, RunResult
 from ebpfasm.analysis.vm import pcap
+from ebpfasm.ir import link
+from ebpfasm.runtime.values import possible_cpus as cpus
 from ebpfasm.runtime.veth import VethPair
+from examples import forms
+from examples.bpf_to_bpf import statistics
+from examples.xdp_firewall.program import VERDICTS
 from examples.xdp_stats_instructions.program import spec as built
 from tests.support import ROOT
 
@@ -72,6 +79,306 @@ def test_the_counter_runs_on_an_interface_of_one_s_own(name: str, veth: VethPair
         last = json.loads(process.stdout.read().splitlines()[-1])
         assert (last["counted"]["XDP_PASS"], last["sent"]) == (100, None)
         assert process.wait() == 0
+
+
+def forms_of(name: str) -> list[Any]:
+    marks = {"c": pytest.mark.tool("clang")}
+    return [
+        pytest.param(name, form, marks=marks.get(form, ()), id=f"{name}-{form}")
+        for form in forms.forms(ROOT / "examples" / name)
+    ]
+
+
+@pytest.mark.kernel
+@pytest.mark.tool("clang")
+def test_the_compiled_counter_counts_every_frame_that_is_sent() -> None:
+    first, *_, last = lines(example("xdp_stats", "--json", "--duration", "0.5"))
+    assert first["attached"] == "veth0"
+    assert last["counted"]["XDP_PASS"] == last["sent"] > 0
+
+
+@pytest.mark.kernel
+@pytest.mark.tool("clang")
+def test_text_builder_and_c_count_alike() -> None:
+    compiled = forms.spec_of(ROOT / "examples" / "xdp_stats", "c")
+    for spec in (compiled, ebpfasm.open(ASSEMBLY), built):
+        assert len(ebpfasm.encode(spec.programs["xdp_stats"])) == 14 * 8
+        with ebpfasm.load(spec) as collection:
+            for _ in range(5):
+                collection.programs["xdp_stats"].test_run(bytes(60))
+            assert list(collection.maps["xdp_stats_map"].values()) == [0, 0, 5, 0, 0]
+
+
+@pytest.mark.kernel
+@pytest.mark.parametrize(("name", "form"), forms_of("per_cpu_map"))
+def test_the_sum_over_the_cpus_is_what_was_sent(name: str, form: str) -> None:
+    _, *seconds, last = lines(example(name, "--json", "--duration", "0.5", "--from", form))
+    assert last["total"] == last["sent"] > 0
+    assert len(seconds[0]["packets"]) == cpus()
+
+
+@pytest.mark.kernel
+def test_a_whole_vector_goes_in_and_comes_out() -> None:
+    words = ("--json", "--duration", "1.1", "--interval", "0.1")
+    printed = lines(example("per_cpu_map", *words))
+    (copied,) = (each["copy"] for each in printed if "copy" in each)
+    assert len(copied) == cpus()
+    assert copied == printed[10]["packets"]
+
+
+@pytest.mark.kernel
+@pytest.mark.parametrize(("name", "form"), forms_of("map_in_map"))
+def test_only_the_map_at_index_0_grows(name: str, form: str) -> None:
+    words = ("--json", "--duration", "0.6", "--interval", "0.3")
+    _, first, second, last = lines(example(name, *words, "--from", form))
+    assert first["b"] < 60 < first["a"]  # b was at index 0 for a moment only
+    assert second["a"] - first["a"] < 60 < second["b"]
+    assert last["total"] == last["sent"] > 0
+
+
+def per_round(answer: dict[str, Any]) -> dict[str, Any]:
+    """What one round of the traffic is counted as; all rounds are whole ones."""
+    rounds, rest = divmod(answer["sent"], len(statistics.TRAFFIC))
+    assert rounds > 0
+    assert rest == 0
+    return {
+        name: {
+            int(key): (pkts / rounds, size / rounds) for key, (pkts, size) in answer[name].items()
+        }
+        for name in statistics.MAPS
+    }
+
+
+ROUND = {
+    "ip_proto_stats": {1: (1, 42), 6: (2, 108), 17: (9, 260 + 216 + 56)},
+    "udp_stats": {5353: (5, 260), 6000: (3, 216), 7000: (1, 56)},
+    "tcp_stats": {80: (2, 108)},
+}
+
+
+@pytest.mark.kernel
+@pytest.mark.parametrize(("name", "form"), [*forms_of("bpf_to_bpf"), *forms_of("tailcall")])
+def test_packets_and_bytes_are_counted_by_protocol_and_port(name: str, form: str) -> None:
+    *_, last = lines(example(name, "--json", "--duration", "0.5", "--from", form))
+    assert per_round(last) == ROUND
+
+
+@pytest.mark.kernel
+@pytest.mark.parametrize(("name", "form"), forms_of("bpf_to_bpf"))
+def test_the_verifier_finds_each_function_where_it_was_put(name: str, form: str) -> None:
+    first, *_ = lines(example(name, "--json", "--duration", "0.1", "--from", form))
+    program = forms.spec_of(ROOT / "examples" / name, form).programs[name]
+    starts = [function.slot for function in link(program).functions]
+    assert first["functions"] == [f"func#{n} @{slot}" for n, slot in enumerate(starts)]
+    assert len(starts) == 6
+
+
+@pytest.mark.kernel
+def test_the_33rd_tail_call_is_the_last() -> None:
+    text = """
+        .license "GPL"
+        .map self, prog_array, key=u32, value=u32, max_entries=1
+        .map count, array, key=u32, value=u64, max_entries=1
+        .section xdp
+        loop:
+            r6 = r1
+            *(u32 *)(r10 - 4) = 0
+            r2 = r10
+            r2 += -4
+            r1 = count ll
+            call bpf_map_lookup_elem
+            if r0 == 0 goto out
+            r1 = 1
+            lock *(u64 *)(r0 + 0) += r1
+            r1 = r6
+            r2 = self ll
+            r3 = 0
+            call bpf_tail_call
+        out:
+            r0 = 0
+            exit
+    """
+    with ebpfasm.load(ebpfasm.assemble(text)) as c:
+        c.maps["self"][0] = c.programs["loop"]
+        c.programs["loop"].test_run(bytes(64))
+        assert c.maps["count"][0] == 1 + 33
+
+
+@pytest.mark.kernel
+@pytest.mark.parametrize(("name", "form"), forms_of("lpm_trie"))
+def test_the_longest_prefix_counts(name: str, form: str) -> None:
+    *_, last = lines(example(name, "--json", "--duration", "0.5", "--from", form))
+    each = last["sent"] / 5
+    assert last["counts"] == {
+        "10.0.0.0/8": each, "10.1.0.0/16": each, "fd00::/8": each, "fd00:1::/32": each,
+    }  # fmt: skip
+
+
+@pytest.mark.kernel
+def test_the_shorter_prefix_counts_when_the_longer_one_is_gone() -> None:
+    words = ("--json", "--duration", "1.2", "--interval", "0.4")
+    _, _, second, gone, third, *_ = lines(example("lpm_trie", *words))
+    assert gone == {}
+    assert "10.1.0.0/16" not in third["counts"]
+    grown = {key: third["counts"][key] - second["counts"][key] for key in third["counts"]}
+    assert grown["10.0.0.0/8"] > grown["fd00::/8"] > 40
+
+
+@pytest.mark.kernel
+def test_five_blocks_of_batches() -> None:
+    first, arrays, deleted, added, replaced, refused = lines(example("map_batch", "--json"))
+    tens = {str(key): 10 * key for key in range(1, 6)}
+    assert first["items"] == added["items"] == tens
+    assert dict(zip(arrays["keys"], arrays["values"], strict=True)) == {
+        int(key): value for key, value in tens.items()
+    }
+    assert deleted["items"] == {}
+    assert replaced["items"] == {key: 100 + value for key, value in tens.items()}
+    assert "the key is not there (ENOENT)" in refused["refused"]
+
+
+@pytest.mark.kernel
+def test_three_ways_through_a_map_are_one_way() -> None:
+    printed = lines(example("map_iterator", "--json"))
+    wanted = [(key, 10 * key) for key in range(11)]
+    for way in ("items", "arrays", "iterator"):
+        found = [(each["key"], each["value"]) for each in printed if each["way"] == way]
+        assert found == wanted
+
+
+@pytest.mark.kernel
+def test_pinned_maps_are_found_again_and_leave_nothing() -> None:
+    pinned, gei, other, refused, last = lines(example("map_pinning", "--json"))
+    assert (gei["value"], other["value"]) == (8, 8)
+    assert "its type is array, not hash, its max_entries is 100, not 50" in refused["refused"]
+    assert last == {"left": False}
+    assert not Path(pinned["folder"]).parent.exists()
+
+
+@pytest.mark.kernel
+def test_each_way_to_read_a_map_is_measured() -> None:
+    printed = lines(example("map_benchmark", "--json", "--count", "20000"))
+    assert len(printed) == 6
+    assert all(each["ns"] > 0 for each in printed)
+
+
+@pytest.mark.kernel
+def test_the_socket_receives_what_was_sent_to_localhost_alone() -> None:
+    _, *received = lines(example("udp_socket_filter", "--json", "--duration", "0.5"))
+    assert received == [{"peer": "::ffff:127.0.0.1", "text": "to 127.0.0.1"}]
+
+
+@pytest.mark.kernel
+@pytest.mark.tool("tcpdump")
+def test_only_icmp_is_captured(tmp_path: Path) -> None:
+    target = tmp_path / "icmp.pcap"
+    words = ("--json", "--duration", "0.5", "--write", str(target))
+    _, *frames, last = lines(example("icmp_pcap", *words))
+    kinds = [(each["type"], each["code"]) for each in frames]
+    assert sorted(kinds) == [(0, 0)] * 3 + [(3, 3)] + [(8, 0)] * 3
+    assert last == {"frames": 7}
+    seen = subprocess.run(
+        ["tcpdump", "-nr", target], capture_output=True, text=True, check=True
+    ).stdout.splitlines()
+    assert len(seen) == 7
+    assert sum("ICMP echo re" in line for line in seen) == 6
+    assert sum("udp port 9999 unreachable" in line for line in seen) == 1
+
+
+@pytest.mark.kernel
+def test_both_directions_are_counted_at_the_traffic_control_hooks() -> None:
+    first, *_, last = lines(example("tc_counter", "--json", "--duration", "0.5"))
+    assert first == {"attached": "veth0", "kind": "tcx"}
+    half = last["sent"] // 2
+    assert last["in"] == [2 * half, half * (52 + 42)]
+    assert last["out"] == [half, half * 42]  # an answer to each question
+
+
+@pytest.mark.kernel
+def test_started_programs_are_counted_at_the_tracepoint() -> None:
+    words = ("--json", "--tracepoint", "--start", "7", "--duration", "0.1")
+    first, last = lines(example("kprobe_execve_stats", *words))
+    assert first["kind"] in ("perf_event", "tracepoint")
+    assert last["execs"] >= 7
+
+
+@pytest.mark.kernel
+def test_a_kernel_without_kprobes_is_told_of_tracepoints() -> None:
+    done = example("kprobe_execve_stats", "--json", "--duration", "0.1")
+    if done.returncode == 0:
+        assert json.loads(done.stdout.splitlines()[0])["kind"]
+        return
+    assert "CONFIG_KPROBES" in done.stderr
+    assert "hint: --tracepoint counts on every kernel" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.kernel
+def test_lines_typed_into_bash_are_counted() -> None:
+    command = [sys.executable, "-m", "examples.uprobe_bash_stats.run", "--json"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=ROOT) as process:
+        assert process.stdout is not None
+        assert "readline in /bin/bash" in process.stdout.readline()
+        type_into_bash(["true", "true", "exit"])
+        while (calls := json.loads(process.stdout.readline())["calls"]) < 3:
+            assert process.poll() is None
+        process.terminate()
+        process.stdout.read()
+        assert process.wait() == 0
+    assert calls == 3
+
+
+def type_into_bash(typed: list[str]) -> None:
+    """Type lines into a bash at a terminal of its own, and see it end."""
+    child, terminal = pty.fork()
+    if child == 0:
+        os.execv("/bin/bash", ["bash", "--norc", "--noprofile", "-i"])
+    try:
+        os.write(terminal, "".join(f"{line}\n" for line in typed).encode())
+        try:
+            while os.read(terminal, 4096):
+                pass
+        except OSError:
+            pass  # the terminal is gone, and bash with it
+        assert os.waitpid(child, 0)[1] == 0
+    finally:
+        os.close(terminal)
+
+
+@pytest.mark.kernel
+def test_every_program_that_is_started_is_logged() -> None:
+    command = [sys.executable, "-m", "examples.execve_log.run", "--json"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=ROOT) as process:
+        assert process.stdout is not None
+        assert "attached" in json.loads(process.stdout.readline())
+        starter = subprocess.Popen(["/bin/true"])
+        starter.wait()
+        found: dict[str, Any] = {}
+        while found.get("pid") != starter.pid:
+            found = json.loads(process.stdout.readline())
+        process.terminate()
+        last = json.loads(process.stdout.read().splitlines()[-1])
+        assert process.wait() == 0
+    assert (found["file"], found["uid"]) == ("/bin/true", os.getuid())
+    assert last == {"lost": 0}
+
+
+@pytest.mark.kernel
+def test_the_firewall_drops_by_network_and_by_port() -> None:
+    *_, last = lines(example("xdp_firewall", "--json", "--duration", "0.5"))
+    rounds = last["sent"] // 8
+    assert rounds > 0
+    assert {each: last[each] for each in VERDICTS} == {
+        "passed": 4 * rounds, "by network": 2 * rounds, "by port": 2 * rounds,
+    }  # fmt: skip
+
+
+@pytest.mark.kernel
+def test_the_firewall_takes_rules_from_the_command_line() -> None:
+    words = ("--json", "--duration", "0.3", "--network", "10.0.0.0/8", "--port", "udp/1")
+    *_, last = lines(example("xdp_firewall", *words))
+    rounds = last["sent"] // 8
+    assert (last["by network"], last["by port"]) == (4 * rounds, 0)
 
 
 @pytest.mark.kernel

@@ -1,0 +1,1 @@
+"""Functions that call each other: packets and bytes per protocol and port."""

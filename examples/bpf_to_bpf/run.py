@@ -1,0 +1,35 @@
+"""Functions that call each other: packets and bytes per protocol and port."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from ebpfasm.runtime import loader
+from examples import forms, stage
+from examples.bpf_to_bpf import statistics
+
+HERE = Path(__file__).parent
+
+
+def main() -> None:
+    """Print where the verifier finds each function, then the counters once a second."""
+    parser = stage.parser(__doc__ or "")
+    forms.add_option(parser, HERE)
+    options = parser.parse_args()
+    spec = forms.spec_of(HERE, options.form)
+    with loader.load(spec, log_level=2) as collection:
+        program = collection.programs["bpf_to_bpf"]
+        functions = [line for line in program.log.splitlines() if line.startswith("func#")]
+        stage.say(options, "\n".join(functions), functions=functions)
+        with stage.attached(options, program) as here:
+            here.play(*statistics.TRAFFIC)
+            for seconds in here.seconds():
+                shown = "\n".join((f"{seconds:4.0f} s", *statistics.lines(collection.maps)))
+                stage.say(options, shown, **statistics.as_json(collection.maps))
+            here.finish(lambda: here.sent or 0)
+        shown = "\n".join(statistics.lines(collection.maps))
+        stage.say(options, shown, sent=here.sent, **statistics.as_json(collection.maps))
+
+
+if __name__ == "__main__":
+    stage.guarded(main)

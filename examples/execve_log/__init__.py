@@ -1,0 +1,1 @@
+"""Log every program that is started, from a ring buffer, with asyncio."""

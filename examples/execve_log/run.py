@@ -1,0 +1,53 @@
+"""Log every program that is started, from a ring buffer, with asyncio."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import signal
+from pathlib import Path
+
+import ebpfasm
+from ebpfasm import RingBuffer
+from examples import stage
+
+PROGRAM = Path(__file__).with_name("execve_log.s")
+EVENT = "=II16s64s"  # pid, uid, the starting program's name, the file that it starts
+
+
+def main() -> None:
+    """Attach to the tracepoint and print a line for each program."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--duration", metavar="SECONDS", type=float)
+    parser.add_argument("--json", action="store_true", help="print JSON")
+    options = parser.parse_args()
+    with ebpfasm.load(PROGRAM) as collection:
+        with collection.programs["log_execve"].attach() as link:
+            stage.say(options, f"attached ({link.kind})", attached=link.kind)
+            with RingBuffer(collection.maps["events"], EVENT) as events:
+                asyncio.run(log(events, options))
+        lost = collection.variables["lost"].value
+        stage.say(options, f"{lost} lost for want of room", lost=lost)
+
+
+async def log(events: RingBuffer, options: argparse.Namespace) -> None:
+    """Print events until the time is over, or Ctrl-C."""
+    loop = asyncio.get_running_loop()
+    reading = loop.create_task(show(events, options))
+    for each in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(each, reading.cancel)
+    await asyncio.wait([reading], timeout=options.duration)
+    reading.cancel()
+
+
+async def show(events: RingBuffer, options: argparse.Namespace) -> None:
+    """Print a line for each event as it comes."""
+    async for pid, uid, comm, filename in events:
+        name, file = (each.split(b"\0")[0].decode("utf-8", "replace") for each in (comm, filename))
+        stage.say(
+            options, f"{pid:>8} {uid:>6} {name:<16} {file}", pid=pid, uid=uid, comm=name, file=file
+        )
+
+
+if __name__ == "__main__":
+    stage.guarded(main)

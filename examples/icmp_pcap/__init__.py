@@ -1,0 +1,1 @@
+"""Capture ICMP alone, by a program on a packet socket, and write it as pcap."""

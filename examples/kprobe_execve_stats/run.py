@@ -1,0 +1,58 @@
+"""Count how often programs are started, by a kprobe on the system call's function."""
+
+from __future__ import annotations
+
+import argparse
+import subprocess
+from dataclasses import replace
+from pathlib import Path
+from types import MappingProxyType
+
+import ebpfasm
+from ebpfasm import CollectionSpec, Link, NotSupported
+from ebpfasm.runtime.collection import Collection
+from examples import stage
+
+PROGRAM = Path(__file__).with_name("kprobe_execve_stats.s")
+
+
+def main() -> None:
+    """Attach, and print the count once a second, ten times."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--tracepoint", action="store_true", help="where there are no kprobes")
+    parser.add_argument("--duration", metavar="SECONDS", type=float, default=10.0)
+    parser.add_argument("--start", metavar="N", type=int, default=0, help="start N programs, too")
+    parser.add_argument("--json", action="store_true", help="print JSON")
+    options = parser.parse_args()
+    name = "on_tracepoint" if options.tracepoint else "on_function"
+    with (
+        ebpfasm.load(only(ebpfasm.open(PROGRAM), name)) as collection,
+        attached(collection, name) as link,
+        stage.clock(options) as here,
+    ):
+        stage.say(options, f"counting by {link.kind}", kind=link.kind)
+        for _ in range(options.start):
+            subprocess.run(["/bin/true"], check=True)
+        for seconds in here.seconds():
+            count = collection.maps["execs"][0]
+            stage.say(options, f"{seconds:4.0f} s  {count:,} programs started", execs=count)
+
+
+def only(spec: CollectionSpec, name: str) -> CollectionSpec:
+    """The collection with one of its programs."""
+    return replace(spec, programs=MappingProxyType({name: spec.programs[name]}))
+
+
+def attached(collection: Collection, name: str) -> Link:
+    """Attach as the program's section says; where that cannot be, say what can."""
+    try:
+        return collection.programs[name].attach()
+    except NotSupported as lacking:
+        (first, *rest) = lacking.diagnostics
+        raise NotSupported(
+            replace(first, hint="--tracepoint counts on every kernel"), *rest
+        ) from None
+
+
+if __name__ == "__main__":
+    stage.guarded(main)

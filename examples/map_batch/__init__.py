@@ -1,0 +1,1 @@
+"""Read, write and delete many items with one system call."""

@@ -1,0 +1,1 @@
+"""How long a map's operations take from Python: by system call, in batches, in shared memory."""

@@ -1,0 +1,54 @@
+"""Maps that outlive the process that made them: pins in the BPF file system."""
+
+from __future__ import annotations
+
+import argparse
+import os
+from dataclasses import replace
+from pathlib import Path
+
+from ebpfasm import LoadError, Map, MapSpec
+from ebpfasm.runtime import bpffs
+from examples import stage
+
+SPEC = MapSpec("counters", "array", 4, 8, 100, key="u32", value="u64")
+NAMES = ("gei", "def")
+
+
+def main() -> None:
+    """Pin two maps, close them, find them again, and leave nothing behind."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--folder", type=Path, help="in a BPF file system (default: a new one)")
+    parser.add_argument("--json", action="store_true", help="print JSON")
+    options = parser.parse_args()
+    bpffs.mount()
+    folder = options.folder or Path(bpffs.DEFAULT) / f"ebpfasm-{os.getpid()}" / "abc"
+    try:
+        for name in NAMES:
+            with Map.create(SPEC) as made:
+                made[0] = 7
+                made.pin(folder / name)
+        stage.say(
+            options, f"pinned {', '.join(NAMES)} in {folder}, and closed them", folder=str(folder)
+        )
+        for name in NAMES:
+            with Map.open(folder / name, SPEC) as found:
+                found[0] += 1
+                stage.say(
+                    options, f"{name}: found again with {found[0]}", name=name, value=found[0]
+                )
+        try:
+            Map.open(folder / NAMES[0], replace(SPEC, type="hash", max_entries=50)).close()
+        except LoadError as refusal:
+            stage.say(options, f"as another map: {refusal.diagnostics[0].message}",
+                      refused=refusal.diagnostics[0].message)  # fmt: skip
+    finally:
+        for name in NAMES:
+            if (folder / name).exists():
+                with Map.open(folder / name) as found:
+                    found.unpin(folder / name)
+    stage.say(options, f"unpinned; {folder} is there: {folder.exists()}", left=folder.exists())
+
+
+if __name__ == "__main__":
+    stage.guarded(main)

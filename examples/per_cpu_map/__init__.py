@@ -1,0 +1,1 @@
+"""Count packets per CPU, without atomic instructions, and sum in Python."""

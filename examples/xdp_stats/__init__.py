@@ -1,0 +1,1 @@
+"""Count the packets that an interface receives, with a program that clang compiled."""
