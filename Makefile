@@ -41,6 +41,7 @@ bench: .venv/installed-dev ## run every benchmark side by side with its peer
 docs: .venv/installed ## print the generated pages of docs/ anew
 	$(BIN)/ebpfasm isa --markdown > docs/isa.md
 	$(BIN)/ebpfasm errors --markdown > docs/errors.md
+	$(BIN)/python tools/reference > docs/reference.md
 
 bless: .venv/installed-dev ## rewrite the tests' expectations; read the diff as you read code
 	$(BIN)/pytest --bless $(ARGS)
