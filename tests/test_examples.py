@@ -174,6 +174,23 @@ def test_the_verifier_finds_each_function_where_it_was_put(name: str, form: str)
 
 
 @pytest.mark.kernel
+def test_the_verifier_processes_14_instructions() -> None:
+    for spec in (ebpfasm.open(ASSEMBLY), built):
+        with ebpfasm.load(spec) as collection:
+            assert collection.programs["xdp_stats"].info().verified_instructions == 14
+
+
+@pytest.mark.kernel
+@pytest.mark.parametrize(("name", "form"), forms_of("tailcall"))
+def test_a_tail_call_that_fails_aborts_and_what_is_no_ip_passes(name: str, form: str) -> None:
+    with ebpfasm.load(forms.spec_of(ROOT / "examples" / name, form)) as collection:
+        entry = collection.programs["entry"]
+        verdicts = [entry.test_run(frame).retval for frame in statistics.TRAFFIC]
+        assert verdicts == [0] * 12 + [2]  # all IP, then ARP
+        assert entry.test_run(bytes(12) + b"\x81\x00" + b"\0").retval == 1  # half a VLAN tag
+
+
+@pytest.mark.kernel
 def test_the_33rd_tail_call_is_the_last() -> None:
     text = """
         .license "GPL"
@@ -397,7 +414,10 @@ def test_bpftool_counts_with_the_object_that_was_written(tmp_path: Path) -> None
 @pytest.mark.kernel
 def test_the_tested_program_drops_ipv6_and_passes_the_rest() -> None:
     answers = lines(example("test_xdp_program", "--json"))
-    assert [(each["frame"], each["retval"]) for each in answers] == [("IPv6", 1), ("IPv4", 2)]
+    found = [(each["engine"], each["frame"], each["retval"]) for each in answers]
+    assert found == [
+        (engine, *verdict) for engine in ("kernel", "vm") for verdict in (("IPv6", 1), ("IPv4", 2))
+    ]
     assert all(each["ns"] > 0 for each in answers)
 
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import argparse
-import json
 from pathlib import Path
+from typing import Literal
 
 import ebpfasm
-from examples.stage import guarded
+from examples.stage import guarded, say
+
+Engine = Literal["kernel", "vm"]
 
 PROGRAM = Path(__file__).with_name("drop_ipv6.s")
 ETHERNET = bytes.fromhex("020000000001 020000000002")
@@ -18,23 +20,29 @@ FRAMES = {
 
 
 def main() -> None:
-    """Run the program a thousand times on each frame."""
+    """Run the program a thousand times on each frame, in the kernel and in the virtual machine."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--repeat", type=int, default=1000, help="runs on each frame")
     parser.add_argument("--json", action="store_true", help="print JSON")
     options = parser.parse_args()
     program = ebpfasm.open(PROGRAM).programs["drop_ipv6"]
-    why = ""
-    for name, frame in FRAMES.items():
-        run = ebpfasm.run(program, frame, repeat=options.repeat)
-        if run.fallback and not (why or options.json):
-            why = run.fallback
-            print(f"the kernel may not be used here: {why}")
-        if options.json:
-            values = {"frame": name, "retval": run.retval, "ns": run.duration_ns}
-            print(json.dumps({**values, "engine": run.engine}))
-        else:
-            print(f"{name}: returned {run.retval}, {run.duration_ns} ns a run in the {run.engine}")
+    for engine in engines(program, options):
+        for name, frame in FRAMES.items():
+            run = ebpfasm.run(program, frame, repeat=options.repeat, engine=engine)
+            say(
+                options,
+                f"{name}: returned {run.retval}, {run.duration_ns} ns a run in the {run.engine}",
+                frame=name, retval=run.retval, ns=run.duration_ns, engine=run.engine,
+            )  # fmt: skip
+
+
+def engines(program: ebpfasm.ProgramSpec, options: argparse.Namespace) -> tuple[Engine, ...]:
+    """Both, or where the kernel may not be used the virtual machine alone, and why."""
+    why = ebpfasm.run(program, FRAMES["IPv4"]).fallback
+    if not why:
+        return "kernel", "vm"
+    say(options, f"the kernel may not be used here: {why}", fallback=why)
+    return ("vm",)
 
 
 if __name__ == "__main__":

@@ -34,7 +34,7 @@ def test_every_example_is_listed_with_what_it_shows(ebpfasm: Command) -> None:
 def test_an_example_runs_from_any_folder_with_its_own_options(tmp_path: Path) -> None:
     done = run_away_from_home(tmp_path, "run", "test_xdp_program", "--json")
     assert (done.returncode, done.stderr) == (0, "")
-    assert [json.loads(line)["retval"] for line in done.stdout.splitlines()] == [1, 2]
+    assert [json.loads(line)["retval"] for line in done.stdout.splitlines()] == [1, 2, 1, 2]
 
 
 def test_an_example_s_own_help_is_shown(tmp_path: Path) -> None:
