@@ -7,12 +7,12 @@ count, flag) and a size or type id, followed by words that its kind defines.
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+import sys
+from collections.abc import Callable
 from typing import NamedTuple, assert_never
 
 from ebpfasm.btf import types as t
-from ebpfasm.btf.strings import StringSection, StringTable
+from ebpfasm.btf.strings import Buffer, StringSection, StringTable
 from ebpfasm.btf.types import Btf, BtfType, ByteOrder
 from ebpfasm.errors import BtfError, error
 
@@ -27,10 +27,11 @@ _HEADER_SIZE = struct.calcsize("=" + _HEADER)
 _MAX_VLEN = 0x00FF_FFFF
 
 
-class _Shape(NamedTuple):
+class Shape(NamedTuple):
     """How a kind is laid out: words that follow the first three, and which fields are in use."""
 
     name: str
+    type: type[BtfType]
     fixed: int = 0
     each: int = 0
     named: bool = True
@@ -39,135 +40,85 @@ class _Shape(NamedTuple):
 
 
 # fmt: off
-_SHAPES: dict[int, _Shape] = {
-    1:  _Shape("INT",       fixed=1),
-    2:  _Shape("PTR",       named=False),
-    3:  _Shape("ARRAY",     fixed=3, named=False, third=False),
-    4:  _Shape("STRUCT",    each=3, flag=True),
-    5:  _Shape("UNION",     each=3, flag=True),
-    6:  _Shape("ENUM",      each=2, flag=True),
-    7:  _Shape("FWD",       flag=True, third=False),
-    8:  _Shape("TYPEDEF"),
-    9:  _Shape("VOLATILE",  named=False),
-    10: _Shape("CONST",     named=False),
-    11: _Shape("RESTRICT",  named=False),
-    12: _Shape("FUNC"),  # its count is the linkage
-    13: _Shape("FUNC_PROTO", each=2, named=False),
-    14: _Shape("VAR",       fixed=1),
-    15: _Shape("DATASEC",   each=3),
-    16: _Shape("FLOAT"),
-    17: _Shape("DECL_TAG",  fixed=1, flag=True),
-    18: _Shape("TYPE_TAG",  flag=True),
-    19: _Shape("ENUM64",    each=3, flag=True),
+SHAPES: dict[int, Shape] = {
+    1:  Shape("INT", t.Int, fixed=1),
+    2:  Shape("PTR", t.Ptr, named=False),
+    3:  Shape("ARRAY", t.Array, fixed=3, named=False, third=False),
+    4:  Shape("STRUCT", t.Struct, each=3, flag=True),
+    5:  Shape("UNION", t.Union, each=3, flag=True),
+    6:  Shape("ENUM", t.Enum, each=2, flag=True),
+    7:  Shape("FWD", t.Fwd, flag=True, third=False),
+    8:  Shape("TYPEDEF", t.Typedef),
+    9:  Shape("VOLATILE", t.Volatile, named=False),
+    10: Shape("CONST", t.Const, named=False),
+    11: Shape("RESTRICT", t.Restrict, named=False),
+    12: Shape("FUNC", t.Func),  # its count is the linkage
+    13: Shape("FUNC_PROTO", t.FuncProto, each=2, named=False),
+    14: Shape("VAR", t.Var, fixed=1),
+    15: Shape("DATASEC", t.DataSec, each=3),
+    16: Shape("FLOAT", t.Float),
+    17: Shape("DECL_TAG", t.DeclTag, fixed=1, flag=True),
+    18: Shape("TYPE_TAG", t.TypeTag, flag=True),
+    19: Shape("ENUM64", t.Enum64, each=3, flag=True),
 }
 # fmt: on
-_NUMBERS = {shape.name: number for number, shape in _SHAPES.items()}
+_NUMBERS = {shape.name: number for number, shape in SHAPES.items()}
+
+# The number of each class of types: BTF_KIND_*.
+KINDS: dict[type[BtfType], int] = {shape.type: number for number, shape in SHAPES.items()}
 _FUNC = _NUMBERS["FUNC"]
 
 
-def decode(data: bytes) -> Btf:
+def decode(data: bytes, base: t.BaseTypes | None = None) -> Btf:
     """Read a .BTF section or a kernel's BTF file, of either byte order.
 
-    Raises BtfError, and nothing else, where it is damaged: fields out of bounds, unknown
-    kinds, reserved fields that are not zero, references to types that are not there.
+    `base` has the types that a split one, such as a module's, goes on from. Raises BtfError, and
+    nothing else, where it is damaged: fields out of bounds, unknown kinds, reserved fields that
+    are not zero, references to types that are not there.
     """
-    header = _header(data)
-    strings = _strings(data, header)
+    header = read_header(data)
+    strings = _strings(data, header, base)
     begin, end = header.types
     if (end - begin) % 4:
         raise _damaged("the type section is no whole number of words")
     words = struct.unpack(f"{header.order}{(end - begin) // 4}I", data[begin:end])
     types: list[BtfType] = []
+    first = 1 if base is None else len(base) + 1
     position = 0
     while position < len(words):
-        record = _record(words, position, len(types) + 1, strings)
+        record = _record(words, position, first + len(types), strings.at)
         types.append(_READERS[record.kind](record))
         position += 3 + len(record.rest)
-    btf = Btf(tuple(types))
-    _check_references(btf)
+    btf = Btf(tuple(types), base)
+    check_references(btf)
     return btf
-
-
-class Reader:
-    """Types of a large BTF read one by one, where few of them are asked for.
-
-    A kernel's BTF has a hundred thousand types: this finds where each begins in a fraction of
-    the time that `decode` takes. Raises BtfError where the table itself is damaged; `get`
-    raises it for the type asked for.
-    """
-
-    def __init__(self, data: bytes) -> None:
-        header = _header(data)
-        self._strings = _strings(data, header)
-        begin, end = header.types
-        count = (end - begin) // 4
-        self._words = struct.unpack(f"{header.order}{count}I", data[begin : begin + 4 * count])
-        self._positions: list[int] = []
-        position = 0
-        while position + 2 < count:
-            self._positions.append(position)
-            info = self._words[position + 1]
-            shape = _SHAPES.get(info >> 24 & 0x7F)
-            if shape is None:
-                raise _damaged(f"type {len(self._positions)} is of a kind that is not known")
-            position += 3 + shape.fixed + shape.each * (info & _MAX_VLEN)
-        if position != count:
-            raise _damaged(f"type {len(self._positions)} is cut short")
-
-    def __len__(self) -> int:
-        return len(self._positions)
-
-    def get(self, type_id: int) -> BtfType | None:
-        """The type with an id, None for void. Raises BtfError."""
-        if not 0 <= type_id <= len(self):
-            raise _damaged(f"there is no type {type_id}")
-        if type_id == 0:
-            return None
-        position = self._positions[type_id - 1]
-        record = _record(self._words, position, type_id, self._strings)
-        return _READERS[record.kind](record)
-
-    def ids(self, *kinds: type[BtfType]) -> dict[str, int]:
-        """The first id of each name among types of these kinds."""
-        wanted = {_NUMBERS[_WORDS_OF_KINDS[kind]] for kind in kinds}
-        found: dict[str, int] = {}
-        for type_id, position in enumerate(self._positions, 1):
-            if self._words[position + 1] >> 24 & 0x7F in wanted:
-                found.setdefault(self._strings.at(self._words[position]), type_id)
-        found.pop("", None)
-        return found
-
-    def of_kind(self, *kinds: type[BtfType]) -> Iterator[BtfType]:
-        """All types of these kinds, unnamed ones too. Raises BtfError on the way."""
-        wanted = {_NUMBERS[_WORDS_OF_KINDS[kind]] for kind in kinds}
-        for type_id, position in enumerate(self._positions, 1):
-            if self._words[position + 1] >> 24 & 0x7F in wanted:
-                found = self.get(type_id)
-                assert found is not None
-                yield found
-
-
-_WORDS_OF_KINDS: dict[type[BtfType], str] = {
-    t.Struct: "STRUCT",
-    t.Union: "UNION",
-    t.Typedef: "TYPEDEF",
-    t.Enum: "ENUM",
-    t.Enum64: "ENUM64",
-}
 
 
 def decode_strings(data: bytes) -> StringSection:
     """Read just the strings of BTF, which line info refers to by offset. Raises BtfError."""
-    return _strings(data, _header(data))
+    return _strings(data, read_header(data))
 
 
-class _Header(NamedTuple):
+class Header(NamedTuple):
+    """Where the sections are, as offsets into the data; `order` is the byte order's character."""
+
     order: str
     types: tuple[int, int]
     strings: tuple[int, int]
 
+    @property
+    def byteorder(self) -> ByteOrder:
+        """The byte order by its name."""
+        return "little" if self.order == "<" else "big"
 
-def _header(data: bytes) -> _Header:
+    @property
+    def swapped(self) -> bool:
+        """Whether it was written in the other byte order than this machine's."""
+        return self.order != ("<" if sys.byteorder == "little" else ">")
+
+
+def read_header(data: Buffer) -> Header:
+    """Read just the header. Raises BtfError where it is damaged or the sections do not fit."""
     if len(data) < _HEADER_SIZE:
         raise _damaged(f"{len(data)} bytes hold no BTF header")
     order = "<" if data[:2] == MAGIC.to_bytes(2, "little") else ">"
@@ -183,16 +134,20 @@ def _header(data: bytes) -> _Header:
     strings = size + string_offset, size + string_offset + string_size
     if max(types[1], strings[1]) > len(data):
         raise _damaged(f"the sections end beyond the {len(data)} bytes that there are")
-    return _Header(order, types, strings)
+    return Header(order, types, strings)
 
 
-def _strings(data: bytes, header: _Header) -> StringSection:
-    begin, end = header.strings
-    return StringSection(bytes(data[begin:end]))
+def _strings(data: bytes, header: Header, base: t.BaseTypes | None = None) -> StringSection:
+    return StringSection(data, *header.strings, None if base is None else base.strings)
 
 
-@dataclass(slots=True)
-class _Record:
+def read_type(words: tuple[int, ...], id: int, text: Callable[[int], str]) -> BtfType:
+    """One type from its words; `text` gives the string at an offset. Raises BtfError."""
+    record = _record(words, 0, id, text)
+    return _READERS[record.kind](record)
+
+
+class _Record(NamedTuple):
     id: int
     kind: int
     name: str
@@ -207,12 +162,12 @@ class _Record:
         return [self.rest[at : at + width] for at in range(0, len(self.rest), width)]
 
 
-def _record(words: tuple[int, ...], position: int, id: int, strings: StringSection) -> _Record:
+def _record(words: tuple[int, ...], position: int, id: int, text: Callable[[int], str]) -> _Record:
     if len(words) - position < 3:
         raise _damaged(f"type {id} is cut short")
     name, info, third = words[position : position + 3]
     kind, vlen, flag = info >> 24 & 0x7F, info & _MAX_VLEN, bool(info >> 31)
-    shape = _SHAPES.get(kind)
+    shape = SHAPES.get(kind)
     if shape is None:
         raise _damaged(f"type {id} is of kind {kind}, which is not known")
     size = shape.fixed + shape.each * vlen
@@ -226,7 +181,7 @@ def _record(words: tuple[int, ...], position: int, id: int, strings: StringSecti
         or (vlen and not shape.each and kind != _FUNC)
     ):
         raise _damaged(f"type {id}, {shape.name}, has a reserved field that is not zero")
-    return _Record(id, kind, strings.at(name), vlen, flag, third, rest, strings.at)
+    return _Record(id, kind, text(name), vlen, flag, third, rest, text)
 
 
 def _members(record: _Record) -> tuple[t.Member, ...]:
@@ -300,12 +255,13 @@ _READERS: dict[int, Callable[[_Record], BtfType]] = {
 }
 
 
-def _check_references(btf: Btf) -> None:
-    count = len(btf.types)
-    for id, each in enumerate(btf.types, 1):
+def check_references(btf: Btf) -> None:
+    """See that types refer only to types that are there. Raises BtfError."""
+    last = len(btf)
+    for id, each in enumerate(btf.types, btf.first_id):
         for target in t.refers_to(each):
-            if not 0 <= target <= count:
-                raise _damaged(f"type {id} refers to type {target} of {count}")
+            if not 0 <= target <= last:
+                raise _damaged(f"type {id} refers to type {target} of {last}")
 
 
 def encode(
@@ -313,14 +269,16 @@ def encode(
 ) -> bytes:
     """Write a table of types as a .BTF section, each string once.
 
-    `strings` may hold texts already, such as line info's; names are added to it. Raises
-    BtfError where a number does not fit its field or a type refers to one that is not there.
+    `strings` may hold texts already, such as line info's; names are added to it. A split one's
+    begin where its base's end. Raises BtfError where a number does not fit its field or a type
+    refers to one that is not there.
     """
-    _check_references(btf)
+    check_references(btf)
     order = "<" if byteorder == "little" else ">"
-    table = StringTable() if strings is None else strings
+    below = None if btf.base is None else btf.base.strings
+    table = StringTable(base=below) if strings is None else strings
     chunks = []
-    for id, each in enumerate(btf.types, 1):
+    for id, each in enumerate(btf.types, btf.first_id):
         words = _words(each, table)
         try:
             chunks.append(struct.pack(f"{order}{len(words)}I", *words))

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 
 from ebpfasm.btf.types import ByteOrder
 from ebpfasm.errors import BtfError, error
@@ -42,6 +42,16 @@ class LineInfo:
     line_off: int
     line: int
     column: int
+
+
+@dataclass(frozen=True, slots=True)
+class CoreRelocation:
+    """A CO-RE relocation (struct bpf_core_relo): `access` is an offset into BTF's strings."""
+
+    insn_off: int
+    type_id: int
+    access: int
+    kind: int
 
 
 def pack_func_info(records: Iterable[FuncInfo], byteorder: ByteOrder = "little") -> bytes:
@@ -78,6 +88,7 @@ _HEADER_SIZE = struct.calcsize("=" + _HEADER)
 # A table of .BTF.ext: a section's name, as an offset into BTF's strings, and its records.
 FuncTable = Sequence[tuple[int, Sequence[FuncInfo]]]
 LineTable = Sequence[tuple[int, Sequence[LineInfo]]]
+CoreTable = Sequence[tuple[int, Sequence[CoreRelocation]]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +103,10 @@ class ExtSection:
 
 
 def encode_ext(
-    functions: FuncTable, lines: LineTable, byteorder: ByteOrder = "little"
+    functions: FuncTable,
+    lines: LineTable,
+    byteorder: ByteOrder = "little",
+    relocations: CoreTable = (),
 ) -> ExtSection:
     """Write a .BTF.ext section; `insn_off` of its records counts bytes in an ELF section.
 
@@ -108,11 +122,19 @@ def encode_ext(
         LINE_INFO_SIZE, _HEADER_SIZE + len(func_info), places, byteorder,
     )  # fmt: skip
     end = len(func_info) + len(line_info)
+    layout = _layout("IIII", byteorder)
+    core = _table(
+        [
+            (name, b"".join(_pack(layout, astuple(each)) for each in records))
+            for name, records in relocations
+        ],
+        layout.size, _HEADER_SIZE + end, places, byteorder,
+    )  # fmt: skip
     header = _layout(_HEADER, byteorder).pack(
         MAGIC, VERSION, 0, _HEADER_SIZE,
-        0, len(func_info), len(func_info), len(line_info), end, 0,
+        0, len(func_info), len(func_info), len(line_info), end, len(core),
     )  # fmt: skip
-    return ExtSection(header + func_info + line_info, tuple(places))
+    return ExtSection(header + func_info + line_info + core, tuple(places))
 
 
 def _table(

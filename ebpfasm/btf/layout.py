@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Self
 
-from ebpfasm.btf.codec import Reader
+from ebpfasm.btf.index import BtfIndex
 from ebpfasm.btf.types import (
     Array,
     BtfType,
@@ -31,7 +31,7 @@ from ebpfasm.btf.types import (
     Var,
     Volatile,
 )
-from ebpfasm.errors import BtfError, EbpfError, error
+from ebpfasm.errors import BtfError
 
 _POINTER = 8  # bytes, in every BPF program
 _DEEPEST = 64  # typedefs and unnamed structs inside each other; only damaged BTF has more
@@ -54,8 +54,8 @@ class Found:
 class Layouts:
     """The structs, unions and enumerations of one BTF."""
 
-    def __init__(self, data: bytes) -> None:
-        self._types = Reader(data)
+    def __init__(self, types: BtfIndex) -> None:
+        self._types = types
         self._paths: dict[str, Found | str] = {}
 
     @classmethod
@@ -64,20 +64,7 @@ class Layouts:
 
         Raises EbpfError where the file cannot be read, BtfError where it is no BTF.
         """
-        if isinstance(source, bytes):
-            return cls(source)
-        path = os.fspath(source)
-        try:
-            with open(path, "rb") as file:
-                content = file.read()
-        except OSError as problem:
-            reason = (problem.strerror or str(problem)).lower()
-            raise EbpfError(error("file-missing", f"{path}: {reason}")) from None
-        if content.startswith(b"\x7fELF"):
-            hint = f"take its .BTF section: objcopy --dump-section .BTF=types.btf {path}"
-            message = f"{path} is an ELF file, where BTF alone is needed"
-            raise BtfError(error("btf-format", message, hint=hint))
-        return cls(content)
+        return cls(BtfIndex.of(source))
 
     def offset(self, path: str) -> int | None:
         """Bytes from a struct's start to a member; None where there is none."""
@@ -101,7 +88,7 @@ class Layouts:
     def problem(self, path: str) -> str | None:
         """Why a path into a struct of this BTF is no number; None for another name."""
         path = path.removesuffix(".sizeof")
-        if path.partition(".")[0] not in self._named:
+        if self._root(path.partition(".")[0]) is None:
             return None
         found = self._find(path)
         if isinstance(found, str):
@@ -117,7 +104,7 @@ class Layouts:
         owner, _, _ = path.rpartition(".")
         found = self._find(owner)
         if not isinstance(found, Found):
-            return list(self._named)
+            return self._names
         try:
             each = self._plain(found.type)
         except (Misnamed, BtfError):
@@ -125,15 +112,20 @@ class Layouts:
         members = each.members if isinstance(each, Struct | Union) else ()
         return [f"{owner}.{member.name}" for member in members if member.name]
 
-    @cached_property
-    def _named(self) -> dict[str, int]:
+    def _root(self, name: str) -> int | None:
         # Structs go before typedefs: C has them in name spaces of their own.
-        return self._types.ids(Typedef) | self._types.ids(Union) | self._types.ids(Struct)
+        found = (self._types.find(kind, name) for kind in (Struct, Union, Typedef))
+        return next((ids[0] for ids in found if ids), None)
+
+    @cached_property
+    def _names(self) -> list[str]:
+        roots = map(self._types.get, self._types.of_kind(Struct, Union, Typedef))
+        return [each.name for each in roots if isinstance(each, Struct | Union | Typedef)]
 
     @cached_property
     def _enumerators(self) -> dict[str, int]:
         found: dict[str, int] = {}
-        for each in self._types.of_kind(Enum, Enum64):
+        for each in map(self._types.get, self._types.of_kind(Enum, Enum64)):
             assert isinstance(each, Enum | Enum64)
             for value in each.values:
                 found.setdefault(value.name, value.value)
@@ -151,9 +143,10 @@ class Layouts:
 
     def _walk(self, path: str) -> Found:
         first, *steps = path.split(".")
-        if first not in self._named:
+        root = self._root(first)
+        if root is None:
             raise Misnamed(f"there is no struct {first}")
-        found = Found(self._named[first])
+        found = Found(root)
         walked = first
         for step in steps:
             match = _STEP.fullmatch(step)

@@ -6,11 +6,13 @@ offsets are in bytes unless a field's name says bits. An empty name means that t
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import field
 from enum import IntEnum, IntFlag
-from typing import Literal, TypeVar, assert_never
+from typing import Literal, Protocol, TypeVar, assert_never
 
+from ebpfasm.btf.strings import StringSection
 from ebpfasm.errors import BtfError, error
+from ebpfasm.frozen import dataclass
 
 ByteOrder = Literal["little", "big"]
 
@@ -248,24 +250,66 @@ BtfType = (
     | Func | FuncProto | Var | DataSec | Float | DeclTag | TypeTag | Enum64
 )  # fmt: skip
 
+Composite = Struct | Union
+AnyEnum = Enum | Enum64
+
 Kind = TypeVar("Kind", bound=BtfType)
+
+
+class Types(Protocol):
+    """What can be asked for types by id: a Btf, or a BtfIndex over a large one."""
+
+    def __len__(self) -> int:
+        """The highest id, a base's types included."""
+        ...
+
+    def get(self, type_id: int) -> BtfType | None:
+        """The type with an id, None for void. Raises BtfError where there is no such id."""
+        ...
+
+
+class BaseTypes(Types, Protocol):
+    """Types that others go on from, as a module's do from vmlinux': a BtfIndex."""
+
+    @property
+    def strings(self) -> StringSection:
+        """Its strings, whose offsets the others' go on from."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
 class Btf:
-    """A table of types: `types[0]` has the id 1."""
+    """A table of types: `types[0]` has the id 1, or the next after those of its `base`."""
 
     types: tuple[BtfType, ...] = ()
+    base: BaseTypes | None = field(default=None, compare=False, repr=False)
+
+    @property
+    def first_id(self) -> int:
+        """The id of `types[0]`."""
+        return 1 if self.base is None else len(self.base) + 1
+
+    def __len__(self) -> int:
+        """The highest id."""
+        return self.first_id + len(self.types) - 1
 
     def get(self, type_id: int) -> BtfType | None:
         """The type with an id, None for void. Raises BtfError where there is no such id."""
-        if not 0 <= type_id <= len(self.types):
+        if type_id == VOID:
+            return None
+        first = self.first_id
+        if self.base is not None and 0 < type_id < first:
+            return self.base.get(type_id)
+        if not first <= type_id <= len(self):
             raise BtfError(error("btf-format", f"there is no type {type_id}"))
-        return self.types[type_id - 1] if type_id else None
+        return self.types[type_id - first]
 
     def find(self, kind: type[Kind], name: str) -> int | None:
-        """The id of the first type of that kind and name, None where there is none."""
-        for type_id, each in enumerate(self.types, 1):
+        """The id of the first type of that kind and name, None where there is none.
+
+        The base's types are left out.
+        """
+        for type_id, each in enumerate(self.types, self.first_id):
             if isinstance(each, kind) and getattr(each, "name", "") == name:
                 return type_id
         return None

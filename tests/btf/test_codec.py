@@ -380,5 +380,5 @@ def test_types_are_found_by_id_and_by_kind_and_name() -> None:
 
 
 def test_every_kind_has_a_number_a_shape_and_a_reader() -> None:
-    assert list(codec._SHAPES) == list(range(1, 20))
-    assert codec._READERS.keys() == codec._SHAPES.keys()
+    assert list(codec.SHAPES) == list(range(1, 20))
+    assert codec._READERS.keys() == codec.SHAPES.keys()

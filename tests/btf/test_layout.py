@@ -58,7 +58,7 @@ TABLE = Btf(
 
 @pytest.fixture
 def layouts() -> Layouts:
-    return Layouts(codec.encode(TABLE))
+    return Layouts.of(codec.encode(TABLE))
 
 
 def test_paths_lead_to_offsets_and_sizes(layouts: Layouts) -> None:
@@ -97,11 +97,11 @@ def test_damaged_bytes_raise_btf_error_only() -> None:
     whole = codec.encode(TABLE)
     for end in range(len(whole)):
         with suppress(BtfError):
-            Layouts(whole[:end]).offset("outer.b[1].x")
+            Layouts.of(whole[:end]).offset("outer.b[1].x")
     for at in range(24, len(whole)):
         damaged = whole[:at] + b"\xff" + whole[at + 1 :]
         with suppress(BtfError):
-            found = Layouts(damaged)
+            found = Layouts.of(damaged)
             found.offset("outer.b[1].x")
             found.size("outer.d")
             found.enumerator("RED")
