@@ -7,6 +7,7 @@ LLVM's BPF relocations (the kernel's Documentation/bpf/llvm_reloc.rst).
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Literal
 
 from ebpfasm.frozen import dataclass
@@ -64,7 +65,7 @@ class ObjectSection:
     content: bytes = b""
     size: int = 0
     entsize: int = 0
-    relocations: tuple[ObjectRelocation, ...] = ()
+    relocations: Sequence[ObjectRelocation] = ()
 
     @property
     def executable(self) -> bool:
@@ -93,7 +94,7 @@ class Object:
     """Sections in the order of the file, symbols in the order in which they were mentioned."""
 
     sections: tuple[ObjectSection, ...] = ()
-    symbols: tuple[ObjectSymbol, ...] = ()
+    symbols: Sequence[ObjectSymbol] = ()
     byteorder: ByteOrder = "little"
 
     def section(self, name: str) -> ObjectSection | None:

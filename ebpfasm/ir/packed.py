@@ -8,12 +8,12 @@ compare equal to tuples with the same members.
 from __future__ import annotations
 
 from array import array
-from bisect import bisect_left
+from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import TypeVar, overload
+from typing import Protocol, TypeVar, overload
 
-from ebpfasm.errors import Diagnostic, Source, Span, error
+from ebpfasm.errors import Diagnostic, Location, Source, Span, error
 from ebpfasm.ir.instruction import Instruction, Item, Label
 from ebpfasm.ir.references import FunctionRef, LabelRef, Reference
 from ebpfasm.isa import codec
@@ -33,7 +33,7 @@ def too_far(jump: Instruction, distance: int, name: str) -> Diagnostic:
     return error("link-jump-range", message, jump.span, hint=hint)
 
 
-class _Lazy(Sequence[T]):
+class Lazy(Sequence[T]):
     """A sequence whose members are made on demand."""
 
     __slots__ = ()
@@ -57,7 +57,7 @@ class _Lazy(Sequence[T]):
         return map(self._make, range(len(self)))
 
     def __eq__(self, other: object) -> bool:
-        if not isinstance(other, tuple | _Lazy):
+        if not isinstance(other, tuple | Lazy):
             return NotImplemented
         return len(self) == len(other) and all(a == b for a, b in zip(self, other, strict=True))
 
@@ -67,19 +67,50 @@ class _Lazy(Sequence[T]):
         return f"<{type(self).__name__} of {len(self)}>"
 
 
-@dataclass(slots=True, eq=False, repr=False)
-class Packed(_Lazy[Instruction]):
-    """Instructions as little-endian code: number i begins at slot `slots[i]`.
+class Places(Protocol):
+    """Where the instructions of a function stand in its source."""
 
-    It stands at `starts[i]`, `lengths[i]` characters long, in the source. `refs` holds the
-    references by number; what such an instruction's code holds for them does not count.
-    """
+    def span(self, index: int, slot: int) -> Location | None:
+        """The place of instruction number `index`, which begins at a slot."""
+
+
+@dataclass(slots=True, eq=False, repr=False)
+class TextPlaces:
+    """Places in a text: instruction i stands at `starts[i]`, `lengths[i]` characters long."""
 
     source: Source
-    code: bytes
-    slots: array[int]
     starts: array[int]
     lengths: array[int]
+
+    def span(self, index: int, slot: int) -> Span:
+        """The characters of an instruction."""
+        return Span(self.source, self.starts[index], self.starts[index] + self.lengths[index])
+
+
+@dataclass(slots=True, eq=False, repr=False)
+class _JoinedPlaces:
+    """The places of several functions, one behind the other: where each begins."""
+
+    parts: Sequence[Places]
+    indices: list[int]
+    slots: list[int]
+
+    def span(self, index: int, slot: int) -> Location | None:
+        number = bisect_right(self.indices, index) - 1
+        return self.parts[number].span(index - self.indices[number], slot - self.slots[number])
+
+
+@dataclass(slots=True, eq=False, repr=False)
+class Packed(Lazy[Instruction]):
+    """Instructions as little-endian code: number i begins at slot `slots[i]`.
+
+    `places` says where each stands. `refs` holds the references by number; what such an
+    instruction's code holds for them does not count.
+    """
+
+    code: bytes
+    slots: array[int]
+    places: Places
     refs: Mapping[int, Reference]
 
     def __len__(self) -> int:
@@ -90,25 +121,26 @@ class Packed(_Lazy[Instruction]):
         """Slots of all instructions."""
         return len(self.code) // SLOT
 
-    def span(self, index: int) -> Span:
+    def span(self, index: int) -> Location | None:
         """Where an instruction stands."""
-        return Span(self.source, self.starts[index], self.starts[index] + self.lengths[index])
+        return self.places.span(index, self.slots[index])
 
     @classmethod
     def joined(cls, bodies: Sequence[Packed]) -> Packed:
-        """Several functions as one piece of code, from the same source."""
+        """Several functions as one piece of code."""
         if len(bodies) == 1:
             return bodies[0]
-        whole = cls(bodies[0].source, b"", array("I"), array("I"), array("I"), {})
+        places = _JoinedPlaces([body.places for body in bodies], [], [])
+        slots = array("I")
         code, refs = bytearray(), dict[int, Reference]()
         for body in bodies:
             base = len(code) // SLOT
-            refs.update({index + len(whole.slots): ref for index, ref in body.refs.items()})
-            whole.slots.extend(slot + base for slot in body.slots)
-            whole.starts.extend(body.starts)
-            whole.lengths.extend(body.lengths)
+            places.indices.append(len(slots))
+            places.slots.append(base)
+            refs.update({index + len(slots): ref for index, ref in body.refs.items()})
+            slots.extend(slot + base for slot in body.slots)
             code += body.code
-        return replace(whole, code=bytes(code), refs=refs)
+        return cls(bytes(code), slots, places, refs)
 
     def _make(self, index: int) -> Instruction:
         fields = codec.decode_one(self.code, self.slots[index] * SLOT)
@@ -117,7 +149,7 @@ class Packed(_Lazy[Instruction]):
 
 
 @dataclass(slots=True, eq=False, repr=False)
-class Stream(_Lazy[Item]):
+class Stream(Lazy[Item]):
     """A function's instructions and labels. Jumps to labels hold no distance in `body` yet.
 
     `jumps` are pairs (instruction, name), `labels` triples (instruction behind it, name, place
@@ -143,7 +175,7 @@ class Stream(_Lazy[Item]):
         if number < len(self._places) and self._places[number] == index:
             name = self.name_of[self.labels[number * 3 + 1]]
             start = self.labels[number * 3 + 2]
-            return Label(name, Span(self.body.source, start, start + len(name)))
+            return Label(name, self._label_span(start, len(name)))
         place = index - number
         made = self.body[place]
         if self._targets is None:
@@ -152,6 +184,12 @@ class Stream(_Lazy[Item]):
         if target is None:
             return made
         return replace(made, ref=LabelRef(self.name_of[target]))
+
+    def _label_span(self, start: int, length: int) -> Location | None:
+        places = self.body.places
+        return (
+            Span(places.source, start, start + length) if isinstance(places, TextPlaces) else None
+        )
 
     def label_slots(self) -> dict[int, int]:
         """Slot of each label, by the number of its name; of labels with one name the first."""
@@ -169,8 +207,12 @@ class Stream(_Lazy[Item]):
         `base` is the slot where the function begins, `starts` those of all functions. What does
         not reach is reported.
         """
-        body = self.body
-        code, places = bytearray(body.code), self.label_slots()
+        code = bytearray(self.body.code)
+        self._write_jumps(code, report)
+        return self._called(code, base, starts)
+
+    def _write_jumps(self, code: bytearray, report: Callable[[Diagnostic], None]) -> None:
+        body, places = self.body, self.label_slots()
         for index, name in zip(self.jumps[0::2], self.jumps[1::2], strict=True):
             slot = body.slots[index]
             distance = places[name] - slot - 1
@@ -181,7 +223,10 @@ class Stream(_Lazy[Item]):
                 code[at + 2 : at + 4] = distance.to_bytes(2, "little", signed=True)
             else:
                 report(too_far(body[index], distance, self.name_of[name]))
-        refs = {}
+
+    def _called(self, code: bytearray, base: int, starts: Mapping[str, int]) -> Packed:
+        """The body with other code, where the distances to functions are written."""
+        body, refs = self.body, dict[int, Reference]()
         for index, ref in body.refs.items():
             match ref:
                 case FunctionRef(name=function):

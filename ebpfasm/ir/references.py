@@ -41,10 +41,14 @@ class VarRef:
 
 @dataclass(frozen=True, slots=True)
 class KfuncRef:
-    """A kernel function, called by the BTF id that the running kernel gives it."""
+    """A kernel function, called by the BTF id that the running kernel gives it.
+
+    `type_id` is its prototype in the object's BTF, 0 where there is none to compare with.
+    """
 
     name: str
     weak: bool = False
+    type_id: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,18 +5,34 @@ Nothing here depends on the machine: the same text gives the same specs everywhe
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import field
+from dataclasses import FrozenInstanceError, field, replace
 from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, Literal
 
-from ebpfasm.errors import Location
+from ebpfasm.errors import EncodeError, Location, error
 from ebpfasm.frozen import dataclass
+from ebpfasm.ir.contents import Contents
+from ebpfasm.ir.debug import FunctionDebug, ObjectDebug
 from ebpfasm.ir.instruction import Item, instructions_of
 from ebpfasm.ir.packed import Stream
 from ebpfasm.ir.references import FunctionRef, MapRef, Reference, VarRef
 
 # Names that the kernel keeps: BPF_OBJ_NAME_LEN is 16 with the final zero byte.
 NAME_BYTES = 15
+
+if TYPE_CHECKING:
+    from ebpfasm.btf.types import ByteOrder, Types
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class MapTypes:
+    """A map's key and value as ids of types in a BTF; 0 is not known."""
+
+    btf: Types
+    key: int
+    value: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +44,14 @@ class MapSpec:
     and need not be created. `pinning` is "by_name" or empty; `numa_node` is where the memory is,
     anywhere for None; what `map_extra` means is the type's own affair (linux/bpf.h). `contents`
     is the first element's value from the start, zeros where it is empty; a `frozen` map cannot
-    be written from user space after.
+    be written from user space after. Read it with `bytes(spec.contents)`: in a Contents variables
+    may have been set. For a map of type arena it is what the arena begins with.
+
+    `initial` says what a prog_array or a map of maps holds at first, by index. In a map of type
+    struct_ops it has the functions by the byte offset of their member; `contents` has the other
+    members there, and `types.value` is the object's own struct, of which the kernel has one of the
+    same name (a flavour `___x` does not count). A map without
+    `autocreate` is created only where somebody asks for it.
     """
 
     name: str
@@ -43,19 +66,99 @@ class MapSpec:
     pinning: str = ""
     numa_node: int | None = None
     map_extra: int = 0
-    contents: bytes = b""
+    contents: bytes | Contents = field(default=b"", hash=False)
     frozen: bool = False
+    initial: Mapping[int, MapRef | FunctionRef] = field(
+        default_factory=lambda: MappingProxyType({}), hash=False
+    )
+    autocreate: bool = True
+    types: MapTypes | None = field(default=None, compare=False)
     span: Location | None = field(default=None, compare=False)
+
+
+Linkage = Literal["global", "static", "weak", "extern"]
 
 
 @dataclass(frozen=True, slots=True)
 class VarSpec:
-    """A global variable: bytes at an offset in the value of a data map."""
+    """A global variable: bytes at an offset in the value of a data map.
+
+    `type` is the id of its type in `btf`, 0 where that is not known. `section` is the object's,
+    empty where there was none. "extern" is a variable of .kconfig: see KconfigSpec.
+    All is fixed but `value`.
+    """
 
     name: str
     map: str
     offset: int
     size: int
+    linkage: Linkage = field(default="global", compare=False)
+    section: str = field(default="", compare=False)
+    type: int = field(default=0, compare=False)
+    btf: Types | None = field(default=None, compare=False, repr=False)
+    contents: Contents | None = field(default=None, compare=False, repr=False)
+
+    def __setattr__(self, name: str, value: object) -> None:
+        # The one thing that can be set: it changes no field, but the contents behind.
+        if name != "value":
+            raise FrozenInstanceError(f"cannot assign to field {name!r}")
+        object.__setattr__(self, name, value)
+
+    @property
+    def value(self) -> Any:
+        """The value that the map will hold when it is created, typed by BTF as a map's would be.
+
+        Setting it changes the map's contents for whoever reads them from then on. Raises
+        EncodeError for what does not fit, and where the variable has no contents.
+        """
+        from ebpfasm.ir.codecs import variable_codec
+
+        contents = self._contents()
+        raw, codec = contents.read(self.offset, self.size), variable_codec(self)
+        if contents.byteorder == sys.byteorder:
+            return codec.unpack(raw)
+        return codec.unpack(raw[::-1]) if codec.integer else raw
+
+    @value.setter
+    def value(self, value: Any) -> None:
+        from ebpfasm.ir.codecs import variable_codec
+
+        contents, codec = self._contents(), variable_codec(self)
+        raw = bytes(codec.pack(value))
+        if contents.byteorder != sys.byteorder and not isinstance(value, bytes | bytearray):
+            if not codec.integer:
+                message = f"variable {self.name!r} has another machine's byte order: give its bytes"
+                raise EncodeError(error("map-value", message))
+            raw = raw[::-1]
+        contents.write(self.offset, raw)
+
+    def _contents(self) -> Contents:
+        if self.contents is None:
+            message = f"variable {self.name!r} has no contents before its map is loaded"
+            raise EncodeError(error("map-value", message))
+        return self.contents
+
+
+KconfigKind = Literal["bool", "char", "tristate", "int", "string"]
+
+
+@dataclass(frozen=True, slots=True)
+class KconfigSpec:
+    """An extern variable of section .kconfig, whose value the running kernel has.
+
+    `name` is CONFIG_X, or LINUX_... for what libbpf makes up. It lies at `offset` in the value of
+    the map `.kconfig`, `size` bytes, of a kind as libbpf tells them apart: tristate is its enum
+    libbpf_tristate, "string" an array of char. `weak`: zero where the kernel has no such
+    option, which is an error otherwise. There is a VarSpec of the same name; where a user has
+    set that (`offset in contents.written`), the user's value stands.
+    """
+
+    name: str
+    offset: int
+    size: int
+    kind: KconfigKind
+    signed: bool = False
+    weak: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +168,7 @@ class Function:
     name: str
     instructions: Sequence[Item]
     span: Location | None = field(default=None, compare=False)
+    debug: FunctionDebug | None = field(default=None, compare=False, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +176,10 @@ class ProgramSpec:
     """A program: its own instructions, and the functions and maps that it reaches.
 
     `type` and `attach_type` are libbpf's names, empty where the section says nothing.
-    `flags` are the kernel's BPF_F_* load flags that the section asks for.
+    `flags` are the kernel's BPF_F_* load flags that the section asks for. A program without
+    `autoload` is loaded only where somebody asks for it by name. `version` is the kernel version
+    that kernels before 5.0 want to see, 0 for the running one's. `debug` is about the program's
+    own instructions, and each of the functions has its own.
     """
 
     name: str
@@ -86,6 +193,9 @@ class ProgramSpec:
     functions: tuple[Function, ...] = ()
     maps: tuple[MapSpec, ...] = ()
     span: Location | None = field(default=None, compare=False)
+    autoload: bool = True
+    version: int = 0
+    debug: FunctionDebug | None = field(default=None, compare=False, repr=False)
 
     def function(self, name: str) -> Function | None:
         """The subprogram of that name, None where the program has none."""
@@ -94,12 +204,23 @@ class ProgramSpec:
 
 @dataclass(frozen=True, slots=True)
 class CollectionSpec:
-    """All that one file or builder defines, by name, in the order it was written."""
+    """All that one file or builder defines, by name, in the order it was written.
+
+    `name` is the file's, without folder and suffix: the kernel's names of data sections begin
+    with it. `kconfig` are the externs of section .kconfig. `debug` has the types of the object
+    that it was read from, None for anything else. `byteorder` is that of the machine that it was
+    made for, None where it is good for both.
+    """
 
     programs: Mapping[str, ProgramSpec]
     maps: Mapping[str, MapSpec]
     variables: Mapping[str, VarSpec] = field(default_factory=lambda: MappingProxyType({}))
     license: str = ""
+    kconfig: Mapping[str, KconfigSpec] = field(default_factory=lambda: MappingProxyType({}))
+    version: int = 0
+    byteorder: ByteOrder | None = None
+    debug: ObjectDebug | None = field(default=None, compare=False, repr=False)
+    name: str = field(default="", compare=False)
 
 
 # Maps that are sections of variables: libbpf's flags for each kind, BPF_F_MMAPABLE and, where
@@ -118,16 +239,21 @@ def data_section(name: str) -> str | None:
 
 
 def data_map(
-    name: str, size: int, contents: bytes = b"", *, span: Location | None = None
+    name: str,
+    size: int,
+    contents: bytes = b"",
+    byteorder: ByteOrder = sys.byteorder,
+    *,
+    span: Location | None = None,
 ) -> MapSpec:
     """The map that a section of variables becomes: an array of one element, `size` bytes.
 
-    Contents that are nothing but zeros are left out. `name` is one that `data_section` knows.
+    `name` is one that `data_section` knows.
     """
     kind = data_section(name) or name
     return MapSpec(
         name, "array", 4, size, 1, DATA_SECTIONS[kind], "u32",
-        contents=contents if any(contents) else b"", frozen=kind == ".rodata", span=span,
+        contents=Contents(contents, size, byteorder), frozen=kind == ".rodata", span=span,
     )  # fmt: skip
 
 
@@ -137,23 +263,36 @@ def collect(
     maps: Iterable[MapSpec] = (),
     license: str = "",
     variables: Iterable[VarSpec] = (),
+    also: Mapping[str, Sequence[str]] = MappingProxyType({}),
 ) -> CollectionSpec:
     """Join what a reader found into a collection, each program with just what it reaches.
 
+    `also` names functions that a program needs though none of its instructions names them.
     Names must be unique already: readers report duplicates at their place in the text.
     """
     by_name = {function.name: function for function in functions}
     map_specs = {spec.name: spec for spec in maps}
     complete = {
-        program.name: _with_reachable(program, by_name, map_specs, license) for program in programs
+        program.name: _with_reachable(
+            program, by_name, map_specs, license, also.get(program.name, ())
+        )
+        for program in programs
     }
-    by_variable = {each.name: each for each in variables}
+    by_variable = {each.name: _with_contents(each, map_specs) for each in variables}
     return CollectionSpec(
         MappingProxyType(complete),
         MappingProxyType(map_specs),
         MappingProxyType(by_variable),
         license,
     )
+
+
+def _with_contents(variable: VarSpec, maps: Mapping[str, MapSpec]) -> VarSpec:
+    """The variable as one whose value is in its map's contents."""
+    if variable.contents is not None or variable.map not in maps:
+        return variable
+    contents = maps[variable.map].contents
+    return replace(variable, contents=contents) if isinstance(contents, Contents) else variable
 
 
 def references_of(items: Iterable[Item]) -> Iterator[Reference]:
@@ -169,8 +308,14 @@ def _with_reachable(
     functions: Mapping[str, Function],
     maps: Mapping[str, MapSpec],
     license: str,
+    also: Sequence[str],
 ) -> ProgramSpec:
     reached = reachable(program.instructions, functions)
+    for name in also:
+        if name in functions and all(each.name != name for each in reached):
+            known = {each.name for each in reached}
+            more = [functions[name], *reachable(functions[name].instructions, functions)]
+            reached += [each for each in more if each.name not in known]
     names: dict[str, None] = {}
     for stream in (program.instructions, *(function.instructions for function in reached)):
         for ref in references_of(stream):
@@ -179,19 +324,23 @@ def _with_reachable(
                     names[name] = None
                 case _:
                     pass
-    return ProgramSpec(
-        program.name,
-        program.section,
-        program.type,
-        program.instructions,
-        program.attach_type,
-        program.attach_target,
-        program.flags,
-        program.license or license,
-        tuple(reached),
-        tuple(maps[name] for name in names if name in maps),
-        program.span,
+    return replace(
+        program,
+        license=program.license or license,
+        functions=tuple(reached),
+        maps=tuple(_with_those_inside(names, maps)),
     )
+
+
+def _with_those_inside(names: Iterable[str], maps: Mapping[str, MapSpec]) -> Iterator[MapSpec]:
+    """Maps by name, with those that they hold at first behind them."""
+    waiting, seen = list(names), set[str]()
+    for name in waiting:
+        if name in maps and name not in seen:
+            seen.add(name)
+            yield maps[name]
+            held = maps[name].initial.values()
+            waiting += [each.name for each in held if isinstance(each, MapRef)]
 
 
 def reachable(items: Iterable[Item], functions: Mapping[str, Function]) -> list[Function]:
