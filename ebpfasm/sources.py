@@ -7,10 +7,11 @@ import would run it, because that is how the builder is used.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+import sys
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from ebpfasm.errors import EbpfError, Source, Span, error, unsupported
+from ebpfasm.errors import EbpfError, Source, Span, error
 from ebpfasm.ir import CollectionSpec, collect, decode, lift
 from ebpfasm.isa.codec import ByteOrder
 
@@ -32,30 +33,35 @@ def open_collection(
     include: Iterable[str | os.PathLike[str]] = (),
     btf: str | os.PathLike[str] | None = None,
     byteorder: ByteOrder | None = None,
+    types: Mapping[str, str] | None = None,
 ) -> CollectionSpec:
     """Read a file, or bytes that are an ELF object or bare instructions.
 
     The dialect, the folders to include from, the BTF and the byte order are for assembly text
-    (asm.assemble). Raises the error of the room that reads it, and EbpfError where the file
-    cannot be opened or its kind cannot be told.
+    (asm.assemble); `types`, program types by section, are for objects (elf.collection_of), which
+    compilers' assembly is too. Raises the error of the room that reads it, and EbpfError where
+    the file cannot be opened or its kind cannot be told.
     """
     if isinstance(source, bytes):
-        return _from_bytes(source, "<bytes>")
+        return _from_bytes(source, "<bytes>", types)
     path = Path(source)
     kind = SUFFIXES.get(path.suffix)
     content = read_bytes(path)
     if content.startswith(ELF_MAGIC):
-        return _from_bytes(content, str(path))
+        return _from_bytes(content, str(path), types)
     match kind:
         case "assembly":
             from ebpfasm.asm import assemble
+            from ebpfasm.asm.reading.raw import is_llvm_file
 
             text = decode_text(content, str(path))
+            if dialect != "mnemonic" and is_llvm_file(text):
+                return _from_compiler(text, str(path), byteorder, include, types)
             return assemble(text, str(path), dialect, include=include, btf=btf, byteorder=byteorder)
         case "python":
             return _from_python(path, decode_text(content, str(path)))
         case "raw":
-            return _from_bytes(content, path.stem)
+            return _from_bytes(content, path.stem, types)
         case "elf":
             raise _failure("elf-format", f"{path} is not an ELF file")
         case _:
@@ -78,12 +84,30 @@ def decode_text(content: bytes, name: str) -> str:
     return Source.decoded(name, content).text
 
 
-def _from_bytes(content: bytes, name: str) -> CollectionSpec:
+def _from_bytes(content: bytes, name: str, types: Mapping[str, str] | None) -> CollectionSpec:
     if content.startswith(ELF_MAGIC):
-        hint = "this version loads .s, .py and .bin files; ebpfasm disasm shows an object"
-        raise unsupported("reading programs from ELF objects", hint=hint)
+        from ebpfasm.elf import collection_of, read_object
+
+        return collection_of(read_object(content, name), name, types=types)
     program = lift(decode(content), name=name if name.isidentifier() else "main")
     return collect([program], program.functions)
+
+
+def _from_compiler(
+    text: str,
+    name: str,
+    byteorder: ByteOrder | None,
+    include: Iterable[str | os.PathLike[str]],
+    types: Mapping[str, str] | None,
+) -> CollectionSpec:
+    """What clang -S wrote: an object in words."""
+    from ebpfasm.asm.objects import assemble_object
+    from ebpfasm.elf import collection_of
+
+    order: ByteOrder = byteorder or ("little" if sys.byteorder == "little" else "big")
+    return collection_of(
+        assemble_object(text, name, byteorder=order, include=include), name, types=types
+    )
 
 
 def _from_python(path: Path, text: str) -> CollectionSpec:

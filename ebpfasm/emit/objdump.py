@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 import struct
 from bisect import bisect_right
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
 
 from ebpfasm.asm.writing.printer import text_of
@@ -45,7 +45,7 @@ def objdump(source: Object, name: str) -> str:
     return "".join(parts)
 
 
-def _symbols(symbols: tuple[ObjectSymbol, ...], section: int) -> dict[int, str]:
+def _symbols(symbols: Sequence[ObjectSymbol], section: int) -> dict[int, str]:
     """The name of each place in a section that has one."""
     here = [each for each in symbols if each.section == section and each.type != "section"]
     return {each.value: each.name for each in sorted(here, key=_rank)}

@@ -10,11 +10,16 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from ebpfasm.btf.index import BtfIndex
+from ebpfasm.btf.renumber import renumbered
+from ebpfasm.btf.resolve import size_of
 from ebpfasm.btf.types import (
+    VOID,
     Array,
     Btf,
     BtfType,
     DataSec,
+    DeclTag,
     Func,
     FuncLinkage,
     FuncProto,
@@ -25,18 +30,22 @@ from ebpfasm.btf.types import (
     Ptr,
     SecVar,
     Struct,
+    Types,
     Var,
     VarLinkage,
+    refers_to,
 )
 from ebpfasm.emit.debug import INT, btf_name, context_type
-from ebpfasm.errors import LinkError, error
-from ebpfasm.ir.specs import MapSpec, VarSpec
+from ebpfasm.errors import BtfError, LinkError, error
+from ebpfasm.ir.debug import FunctionDebug
+from ebpfasm.ir.specs import Linkage, MapSpec, VarSpec
 from ebpfasm.isa.kinds import MAP_TYPES
 
 _INDEX = Int("__ARRAY_SIZE_TYPE__", 4, 32)
 _SCALAR = re.compile(r"([us])(8|16|32|64)(?:\[([1-9][0-9]{0,8})\])?")
 _PIN_BY_NAME = 1  # LIBBPF_PIN_BY_NAME
 _POINTER = 8  # bytes, of every member of a map's struct
+_MOST_SLOTS = 1 << 20  # of a map's first values: each takes 8 bytes of the file
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +54,7 @@ class Placed:
 
     name: str
     size: int
+    slots: int = 0  # where a map's first values begin
 
 
 class ObjectTypes:
@@ -54,9 +64,36 @@ class ObjectTypes:
         self._types: list[BtfType] = []
         self._ids: dict[BtfType, int] = {}
         self._sections: list[tuple[DataSec, tuple[Placed, ...]]] = []
+        self._imported: dict[int, tuple[Types, dict[int, int]]] = {}
+        self._externs: dict[str, dict[int, None]] = {}
 
-    def function(self, name: str, program_type: str | None) -> int:
-        """The id of `int NAME(CONTEXT *ctx)`, of a static `int NAME(void)` without a type."""
+    def imported(self, source: Types, type_id: int) -> int:
+        """The id here of a type of another table, copied with all that it refers to."""
+        _, known = self._imported.setdefault(id(source), (source, {VOID: VOID}))
+        found: list[int] = []
+        waiting = [type_id]
+        while waiting:
+            number = waiting.pop()
+            if number in known:
+                continue
+            each = source.get(number)
+            assert each is not None
+            self._types.append(each)  # as it was, until all have a number
+            known[number] = len(self._types)
+            found.append(number)
+            waiting += reversed(refers_to(each))
+        for number in found:
+            place = known[number] - 1
+            self._types[place] = renumbered(self._types[place], known.__getitem__)
+        return known[type_id]
+
+    def function(self, name: str, program_type: str | None, debug: FunctionDebug | None) -> int:
+        """The id of a function: as its compiler had it, or made up.
+
+        `int NAME(CONTEXT *ctx)`, or for one without a type a static `int NAME(void)`.
+        """
+        if debug is not None and debug.func:
+            return self.imported(debug.object.btf, debug.func)
         params: tuple[Param, ...] = ()
         if program_type is not None:
             params = (Param("ctx", self._add(Ptr(self._add(context_type(program_type))))),)
@@ -69,22 +106,73 @@ class ObjectTypes:
         placed, variables = [], []
         for spec in specs:
             type_id = self._map(spec)
-            placed.append(Placed(spec.name, self._size(type_id)))
-            variables.append(self._variable(spec.name, type_id, placed[-1].size))
+            slots = max(spec.initial, default=-1) + 1
+            if slots > _MOST_SLOTS:
+                message = f"map {spec.name}: an object cannot put anything at index {slots - 1}"
+                raise LinkError(error("link-map", message, spec.span))
+            size = self._size(type_id) + _POINTER * slots
+            placed.append(Placed(spec.name, size, self._size(type_id)))
+            variables.append(self._variable(spec.name, type_id, size))
         self._sections.append((DataSec(".maps", 0, tuple(variables)), tuple(placed)))
         return tuple(placed)
 
     def data(self, section: str, variables: Sequence[VarSpec]) -> None:
-        """Describe a section's variables: numbers where their size is one's, else bytes."""
+        """Describe a section's variables by their types, else as numbers or bytes."""
         rows = tuple(
-            self._variable(each.name, self._bytes(each.size), each.size) for each in variables
+            self._variable(each.name, self._of_variable(each), each.size, each.linkage)
+            for each in variables
         )
         placed = tuple(Placed(each.name, each.size) for each in variables)
         self._sections.append((DataSec(section, 0, rows), placed))
 
+    def struct_ops(self, section: str, specs: Sequence[MapSpec]) -> None:
+        """Describe a section of struct_ops maps."""
+        rows, placed = [], []
+        for spec in specs:
+            assert spec.types is not None
+            type_id = self.imported(spec.types.btf, spec.types.value)
+            rows.append(self._variable(spec.name, type_id, spec.value_size))
+            placed.append(Placed(spec.name, spec.value_size))
+        self._sections.append((DataSec(section, 0, tuple(rows)), tuple(placed)))
+
+    def extern(self, section: str, name: str, source: BtfIndex | None) -> None:
+        """Declare a name of the kernel's, as its compiler had it; else a variable of no type."""
+        found = [] if source is None else source.find(Var, name) or source.find(Func, name)
+        if source is not None and found:
+            type_id = self.imported(source, found[0])
+        else:
+            type_id = self._add(Var(name, VOID, VarLinkage.GLOBAL_EXTERN))
+        self._externs.setdefault(section, {})[type_id] = None
+
     def finish(self) -> Btf:
         """The table: sections come last, as in clang's."""
-        return Btf((*self._types, *(section for section, _ in self._sections)))
+        self._import_tags()
+        externs = (
+            DataSec(
+                name, 0, tuple(SecVar(type_id, 0, self._extern_size(type_id)) for type_id in ids)
+            )
+            for name, ids in self._externs.items()
+        )
+        return Btf((*self._types, *externs, *(section for section, _ in self._sections)))
+
+    def _import_tags(self) -> None:
+        """Copy what is said about the types that were copied: tags point to them."""
+        for source, known in self._imported.values():
+            if not isinstance(source, BtfIndex):
+                continue
+            for number in source.of_kind(DeclTag):
+                tag = source.get(number)
+                if isinstance(tag, DeclTag) and tag.type in known:
+                    self.imported(source, number)
+
+    def _extern_size(self, type_id: int) -> int:
+        found = self._types[type_id - 1]
+        if isinstance(found, Func) or (isinstance(found, Var) and found.type == VOID):
+            return 0
+        try:
+            return size_of(Btf(tuple(self._types)), type_id)
+        except BtfError:
+            return 0  # a struct that is only declared
 
     def places(self, types_end: int) -> list[tuple[int, str]]:
         """Where the offsets of variables are, and each one's name, if the types end there."""
@@ -109,8 +197,9 @@ class ObjectTypes:
         assert isinstance(each, Struct)
         return each.size
 
-    def _variable(self, name: str, type_id: int, size: int) -> SecVar:
-        var = Var(name, type_id, VarLinkage.GLOBAL_ALLOCATED)
+    def _variable(self, name: str, type_id: int, size: int, linkage: Linkage = "global") -> SecVar:
+        static = linkage == "static"
+        var = Var(name, type_id, VarLinkage.STATIC if static else VarLinkage.GLOBAL_ALLOCATED)
         return SecVar(self._add(var), 0, size)
 
     def _map(self, spec: MapSpec) -> int:
@@ -128,13 +217,15 @@ class ObjectTypes:
         members = {name: self._number(value) for name, value in numbers.items() if value}
         if spec.numa_node is not None:
             members["numa_node"] = self._number(spec.numa_node)
-        for side, kind, size in (
-            ("key", spec.key, spec.key_size),
-            ("value", spec.value, spec.value_size),
+        for side, kind, size, known in (
+            ("key", spec.key, spec.key_size, spec.types.key if spec.types else 0),
+            ("value", spec.value, spec.value_size, spec.types.value if spec.types else 0),
         ):
-            if spec.inner is not None and side == "value":
+            if side == "value" and (spec.inner is not None or _holds_programs(spec)):
                 continue
             type_id = self._named(kind, size)
+            if known and spec.types is not None:
+                type_id = self.imported(spec.types.btf, known)
             if type_id is not None:
                 members[side] = self._add(Ptr(type_id))
             elif size:
@@ -143,6 +234,9 @@ class ObjectTypes:
         if spec.inner is not None:
             inner = self._add(Ptr(self._map(spec.inner)))
             members["values"] = self._array(inner, 0)
+        elif _holds_programs(spec):
+            function = self._add(Ptr(self._add(FuncProto(self._add(INT)))))
+            members["values"] = self._array(function, 0)
         return self._add(Struct("", size, _members(members)))
 
     def _number(self, value: int) -> int:
@@ -162,10 +256,19 @@ class ObjectTypes:
         )
         return self._array(element, int(match[3])) if match[3] else element
 
+    def _of_variable(self, each: VarSpec) -> int:
+        if each.btf is not None and each.type:
+            return self.imported(each.btf, each.type)
+        return self._bytes(each.size)
+
     def _bytes(self, size: int) -> int:
         if size in (1, 2, 4, 8):
             return self._add(Int(f"u{8 * size}", size, 8 * size))
         return self._array(self._add(Int("u8", 1, 8)), size)
+
+
+def _holds_programs(spec: MapSpec) -> bool:
+    return spec.type == "prog_array" and bool(spec.initial)
 
 
 def _members(types: Mapping[str, int]) -> tuple[Member, ...]:

@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import ebpfasm
-from ebpfasm.asm.object_printer import print_object
 from ebpfasm.asm.objects import assemble_object
+from ebpfasm.asm.writing.object_printer import print_object
 from ebpfasm.elf import read_object
 from ebpfasm.emit.elf import write_elf
 from ebpfasm.ir.object import (

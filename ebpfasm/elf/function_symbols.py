@@ -1,0 +1,107 @@
+"""Which functions an object has: the symbols in its sections of code.
+
+Compilers before LLVM 8 or so gave function symbols no type, or left nothing but the section's; what
+they wrote is one function a symbol, or a section.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from itertools import pairwise
+
+from ebpfasm.elf.source import Input, UniqueNames
+from ebpfasm.frozen import dataclass
+from ebpfasm.ir.object import ObjectSymbol
+from ebpfasm.isa.codec import SLOT
+
+TEXT = ".text"
+
+
+@dataclass(frozen=True, slots=True)
+class FunctionSymbol:
+    """A function: `size` bytes at an offset of a section. `hidden` is its ELF visibility.
+
+    `symbol` is the number of its symbol, None where the section is all there is.
+    """
+
+    name: str
+    section: int
+    offset: int
+    size: int
+    symbol: int | None = None
+    exported: bool = True
+    hidden: bool = False
+
+
+class Functions:
+    """All functions, in the order of sections and offsets."""
+
+    def __init__(self, found: Iterable[FunctionSymbol]) -> None:
+        self._all = tuple(found)
+        # Of several in one place an exported one stands for the others.
+        self._places: dict[tuple[int, int], FunctionSymbol] = {}
+        for each in self._all:
+            known = self._places.get((each.section, each.offset))
+            if known is None or (each.exported and not known.exported):
+                self._places[each.section, each.offset] = each
+
+    def __iter__(self) -> Iterator[FunctionSymbol]:
+        return iter(self._all)
+
+    def at(self, section: int, offset: int) -> FunctionSymbol | None:
+        """The function that begins at a place, None where none does."""
+        return self._places.get((section, offset))
+
+
+def find_functions(given: Input, symbols: Iterable[tuple[int, ObjectSymbol]]) -> Functions:
+    """Find them by their symbols. One that leaves its section or overlaps another is reported."""
+    typed: dict[int, list[tuple[int, ObjectSymbol]]] = {}
+    untyped: dict[int, list[tuple[int, ObjectSymbol]]] = {}
+    sections = given.object.sections
+    for number, symbol in symbols:
+        section = symbol.section
+        if not isinstance(section, int) or not sections[section].executable:
+            continue
+        if symbol.type == "func":
+            typed.setdefault(section, []).append((number, symbol))
+        elif symbol.type == "notype" and symbol.binding != "local":
+            untyped.setdefault(section, []).append((number, symbol))
+    found: list[FunctionSymbol] = []
+    names = UniqueNames()
+    for index, each in enumerate(sections):
+        if not each.executable or not each.content:
+            continue
+        rows = typed.get(index) or untyped.get(index)
+        size = len(each.content)
+        if rows is None:
+            found.append(FunctionSymbol(names.unique(each.name), index, 0, size))
+        else:
+            found += _functions(given, index, size, rows, names)
+    return Functions(found)
+
+
+def _functions(
+    given: Input,
+    index: int,
+    end: int,
+    rows: list[tuple[int, ObjectSymbol]],
+    names: UniqueNames,
+) -> Iterator[FunctionSymbol]:
+    rows.sort(key=lambda row: (row[1].value, row[0]))
+    values = sorted({symbol.value for _, symbol in rows} | {end})
+    following = dict(pairwise(values))
+    for number, symbol in rows:
+        start = symbol.value
+        size = symbol.size or max(following.get(start, start) - start, 0)
+        place = f"function {symbol.name} at {given.place(index, start)}"
+        if start + size > end:
+            given.report("elf-function", f"{place}, has {size} bytes and leaves the section")
+        elif start % SLOT or size % SLOT or not size:
+            given.report("elf-function", f"{place}, has {size} bytes: no whole number of slots")
+        elif following.get(start, end) < start + size:
+            given.report("elf-function", f"{place}, overlaps another one")
+        else:
+            yield FunctionSymbol(
+                names.unique(symbol.name), index, start, size, number,
+                symbol.binding != "local", symbol.visibility in ("hidden", "internal"),
+            )  # fmt: skip
