@@ -73,20 +73,15 @@ def test_every_reserved_field_that_is_not_zero_is_refused(row: InstructionSpec) 
             conformance.result(bytes(wrong) + EXIT, b"")
 
 
-def vectors() -> list[Path]:
-    """The public suite's vectors, of the checkout in BPF_CONFORMANCE_SOURCE."""
-    source = os.environ.get("BPF_CONFORMANCE_SOURCE")
-    return sorted(Path(source, "tests").glob("*.data")) if source else []
+# The public suite's vectors, of a checkout that the variable names; our own are in test_vectors.
+PUBLIC = sorted(Path(os.environ.get("BPF_CONFORMANCE_SOURCE", "/nowhere"), "tests").glob("*.data"))
 
 
-@pytest.mark.parametrize("native", [True, False])
-def test_every_vector_of_the_public_suite_is_right(native: bool) -> None:
-    if not vectors():
-        pytest.skip("BPF_CONFORMANCE_SOURCE names no checkout of bpf_conformance")
+def public_suite(native: bool) -> None:
     if native:
         need_native()
     wrong = {}
-    for path in vectors():
+    for path in PUBLIC:
         parts = re.split(r"^-- (.*)\n", path.read_text(), flags=re.MULTILINE)[1:]
         found = dict(zip(parts[::2], parts[1::2], strict=True))
         memory = bytes.fromhex(re.sub(r"#.*|\s", "", found.get("mem", "")))
@@ -96,3 +91,9 @@ def test_every_vector_of_the_public_suite_is_right(native: bool) -> None:
         if r0 != int(found["result"].split()[0], 16):
             wrong[path.name] = r0
     assert wrong == {}
+
+
+if PUBLIC:
+    test_every_vector_of_the_public_suite_is_right = pytest.mark.parametrize(
+        "native", [True, False]
+    )(public_suite)

@@ -87,7 +87,7 @@ FAULTS = [
      "call bpf_ringbuf_discard\nr0 = *(u64 *)(r7 + 0) !\nexit",
      "vm-memory", "reads 8 bytes at record of 'r' (gone): that memory is gone"),
     ("kernel function", ".section xdp\nm: call btf_id(5, 0) !\nexit", "not-supported",
-     "kernel functions exist only in a kernel"),
+     "calls a kernel function, which exists only in a kernel"),
     ("callback's line", ".section xdp\nm: r1 = 3; r2 = f ll; r3 = 0; r4 = 0; call bpf_loop\nexit\n"
      ".text\nf: r0 = *(u8 *)(r2 + 0) !\nexit", "vm-memory",
      "reads 1 byte at null, which is no pointer"),

@@ -102,7 +102,7 @@ def test_every_row_runs_or_says_why_not(row: InstructionSpec) -> None:
     end = [make("mov64_imm", 0, imm=4), make("exit")]
     outcome = both(program([*begin, filled(row, values), *end], "sched_cls"))
     expected = {
-        Form.CAST: "not-supported", Form.CALL_KFUNC: "not-supported",
+        Form.CALL_KFUNC: "not-supported",
         Form.JUMP_REG: "not-supported", Form.LOAD_PSEUDO: "", Form.CALL_REG: "vm-helper",
         Form.CALL_LOCAL: "",
     }.get(row.form)  # fmt: skip

@@ -6,17 +6,31 @@ one. `VirtualMachine` is what users have.
 
 from ebpfasm.analysis.vm.machine import Machine
 from ebpfasm.analysis.vm.memory import describe
+from ebpfasm.analysis.vm.network import Interface, Network, Route, Transform, Tunnel
+from ebpfasm.analysis.vm.objects import Area, Cgroup, File, Inode, Path, Socket, Task
 from ebpfasm.analysis.vm.reference import Interpreter
 from ebpfasm.analysis.vm.result import RunResult
 from ebpfasm.analysis.vm.virtual import VirtualMachine
-from ebpfasm.analysis.vm.world import Event, Task, World
+from ebpfasm.analysis.vm.world import Event, Sysctl, World
 
 __all__ = [
+    "Area",
+    "Cgroup",
     "Event",
+    "File",
+    "Inode",
+    "Interface",
     "Interpreter",
     "Machine",
+    "Network",
+    "Path",
+    "Route",
     "RunResult",
+    "Socket",
+    "Sysctl",
     "Task",
+    "Transform",
+    "Tunnel",
     "VirtualMachine",
     "World",
     "describe",

@@ -13,6 +13,7 @@ from ebpfasm.analysis.vm.faults import Fault, Place
 from ebpfasm.ir.instruction import Instruction
 from ebpfasm.ir.layout import distance_field
 from ebpfasm.ir.link import LinkedFunction, LinkedProgram
+from ebpfasm.ir.references import KfuncRef
 from ebpfasm.isa import helpers
 from ebpfasm.isa.forms import Form
 from ebpfasm.isa.table import BY_NAME
@@ -140,6 +141,11 @@ class Code:
         return self.routines[self.steps[at].function]
 
 
+def kfunc_name(each: Instruction) -> str:
+    """What a kernel function that is called is named, empty where only its number is known."""
+    return each.ref.name if isinstance(each.ref, KfuncRef) else ""
+
+
 def text_of(each: Instruction) -> str:
     """An instruction as the assembler writes it."""
     from ebpfasm.asm.writing.printer import text_of as print_text
@@ -179,12 +185,12 @@ def _illegal(each: Instruction) -> Fault | None:
     """What no machine can do with an instruction, whenever it comes to it."""
     if FRAME_POINTER in each.registers("w"):
         return Fault("vm-frame-pointer", "writes r10, the frame pointer, which can only be read")
-    hint = "give the machine a Python function in its place, or run it in the kernel"
     match each.spec.form:
         case Form.CALL_KFUNC:
-            return Fault("not-supported", "kernel functions exist only in a kernel", hint)
-        case Form.CAST:
-            return Fault("not-supported", "address spaces (arenas) exist only in a kernel")
+            name = kfunc_name(each)
+            what = f"calls {name or 'a kernel function'}, which exists only in a kernel"
+            call = f'functions={{"{name or "NAME"}": lambda machine, r1, ..., r5: 0}}'
+            return Fault("not-supported", what, f"give a Python function: {call}")
         case Form.JUMP_REG:
             return Fault("not-supported", "gotox needs a jump table, which the machine has not")
         case Form.LOAD_PSEUDO if each.spec.op in (

@@ -7,15 +7,14 @@ callbacks too.
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping
-from types import TracebackType
-from typing import Self
 
+from ebpfasm.analysis.vm.context import Context
 from ebpfasm.analysis.vm.faults import Place
 from ebpfasm.analysis.vm.machine import FRAME
 from ebpfasm.analysis.vm.memory import describe
 from ebpfasm.analysis.vm.reference import Interpreter
 from ebpfasm.analysis.vm.virtual import VirtualMachine
+from ebpfasm.closing import Closing
 from ebpfasm.errors import EbpfError, VmError, error
 
 
@@ -23,7 +22,7 @@ class _Closed(BaseException):
     """Unwinds a program that nobody wants to go on."""
 
 
-class Debugger:
+class Debugger(Closing):
     """One run of a machine's program, stopped before its first instruction.
 
     Use it as a context manager. Raises VmError where a breakpoint's line has no instruction, and
@@ -34,7 +33,7 @@ class Debugger:
         self,
         machine: VirtualMachine,
         data: bytes = b"",
-        ctx: bytes | Mapping[str, int] | None = None,
+        ctx: Context | None = None,
     ) -> None:
         self._vm = machine
         self._engine = Interpreter(machine.machine, self._observe)
@@ -193,14 +192,3 @@ class Debugger:
         self._go.release()
         self._thread.join()
         self._vm.machine.engine = self._vm.engine
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        exception: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self.close()

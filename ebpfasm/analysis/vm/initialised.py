@@ -81,6 +81,6 @@ class _Search:
             self.calls.setdefault(step.target, set()).add(at)
             self._reach(step.target, mask & _CLOBBERED | 1 << 10)
             after = after & ~_CLOBBERED & ~1 | (step.target not in self.void)
-        elif form is Form.CALL_HELPER or form in _PACKET:
+        elif form in (Form.CALL_HELPER, Form.CALL_KFUNC) or form in _PACKET:
             after = after & ~_CLOBBERED | 1
         self._reach(at + 1, after)

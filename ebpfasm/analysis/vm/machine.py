@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from dataclasses import dataclass
 from sys import byteorder as _ORDER
-from typing import Protocol
+from typing import Protocol, assert_never
 
-from ebpfasm.analysis.vm import context
-from ebpfasm.analysis.vm.code import Code
+from ebpfasm.analysis.vm import context, entry
+from ebpfasm.analysis.vm.code import Code, Step, kfunc_name
 from ebpfasm.analysis.vm.faults import Fault
 from ebpfasm.analysis.vm.maps.others import ProgramsMap
 from ebpfasm.analysis.vm.memory import Region, describe
-from ebpfasm.analysis.vm.packet import ETHERNET, HEADROOM, Packet
+from ebpfasm.analysis.vm.message import Message
+from ebpfasm.analysis.vm.network import Tunnel
+from ebpfasm.analysis.vm.objects import CLOSE, Socket
+from ebpfasm.analysis.vm.packet import ETHERNET, Packet
 from ebpfasm.analysis.vm.world import World
 from ebpfasm.errors import VmError, error
 from ebpfasm.ir.link import LinkedProgram
@@ -24,11 +27,25 @@ TAIL_CALLS = 33  # in one run (MAX_TAIL_CALL_CNT)
 BUDGET = 10_000_000  # instructions of one run
 MAY_GOTO = 0xFFFF  # times that may_goto goes on, in each function's frame
 LIMIT = 1 << 20  # bytes of a packet
-LOOPBACK = 1  # the interface that packets come from where the context says none
 _NETWORK, _LINK = -0x100000, -0x200000  # SKF_NET_OFF and SKF_LL_OFF of classic BPF
-_WIRE_LENGTH = 160  # __sk_buff.wire_len
-_XDP_INTERFACE, _SKB_INTERFACE = 12, 40  # xdp_md.ingress_ifindex, __sk_buff.ifindex
+_SOCKET_LOAD = ("ldx", 64, entry.SKB_SOCKET)  # of __sk_buff.sk
 MAY_RETURN_NOTHING = frozenset({"struct_ops", "lsm"})  # their hooks may return void
+
+
+@dataclass(slots=True)
+class Dynptr:
+    """A dynamic pointer: the memory it is about, and what of it may be done.
+
+    `kind` is local, ringbuf, skb, xdp or null; `address` where its first byte is, 0 where that is
+    a packet's, whose `offset` counts from data.
+    """
+
+    kind: str
+    address: int
+    size: int
+    offset: int = 0
+    read_only: bool = False
+    written: bytes = b""  # what stands in the program's memory for it
 
 
 class Caller(Protocol):
@@ -36,6 +53,9 @@ class Caller(Protocol):
 
     def call(self, address: int, *arguments: int) -> int:
         """Run a function of the program with these arguments and return its r0."""
+
+    def places(self) -> tuple[int, ...]:
+        """The addresses of the instructions that are running, the innermost call first."""
 
 
 class Machine:
@@ -49,7 +69,7 @@ class Machine:
         self.world = world
         self.memory = world.memory
         self.budget = budget
-        self.shape = context.layout(linked.type)
+        self.shape = context.layout(linked.type, linked.program.attach_type)
         self.code = Code()
         self.code_region = self.memory.add_row("code", "code", bytearray(), 8, 8, 1 << 20, self)
         self.code_region.size = 0  # functions have addresses, and nothing to read
@@ -57,17 +77,27 @@ class Machine:
         self.frames = [self._frame(depth) for depth in range(DEPTH)]
         self.packet = Packet(self.memory)
         self.ctx = self.memory.add("ctx", "ctx", bytearray(self.shape.size), owner=self)
+        self.flow_keys = self.memory.add("object", "flow_keys", bytearray(56), owner=self)
+        self.test_socket = Socket(family=0, type=0, protocol=0, state=CLOSE)  # where none is given
+        self.message: Message | None = None  # of sk_msg programs
+        self.tunnel: Tunnel | None = None  # of the packet
+        self.skipped = 0  # bytes of the packet that the program does not see
+        self.header_room = 0  # bytes left for TCP options
+        self.sockets: dict[int, int] = {}  # addresses that must be released, and how often
+        self.dynptrs: dict[int, Dynptr] = {}  # by address
+        self.reads_socket = False  # whether the context must have one for packets
         self.entry = self.code.add(linked)
         self.records: dict[int, Region] = {}  # by number: what helpers gave and must be given back
         self.lock = 0  # address of the spin lock held
         self.returns_value = linked.type not in MAY_RETURN_NOTHING
         self.engine: Caller | None = None
         self._resolved = 0
-        self._given: bytes | Mapping[str, int] | None = None  # the context as a run began
+        self._given: context.Context | None = None  # the context as a run began
         self._is_xdp = self.shape.struct == "xdp_md"
         empty = bytearray(self.shape.size)
         if self._is_xdp:
-            _default(empty, _XDP_INTERFACE)
+            place = entry.XDP_INTERFACE
+            empty[place : place + 4] = entry.LOOPBACK.to_bytes(4, _ORDER)
         self._empty = bytes(empty)
         self.resolve()
 
@@ -87,6 +117,11 @@ class Machine:
                     self.code.add(linked)
         for step in self.code.steps[self._resolved :]:
             instruction = step.instruction
+            if (instruction.spec.op, instruction.spec.width, instruction.off) == _SOCKET_LOAD:
+                self.reads_socket = True
+            if instruction.spec.form is Form.CALL_KFUNC:
+                self._allow(step)
+                continue
             if instruction.spec.form not in (Form.LOAD_IMM64, Form.LOAD_PSEUDO):
                 continue
             if step.fault is not None:
@@ -95,8 +130,12 @@ class Machine:
                 case MapRef(name=name):
                     step.value = self._map_value(name, None, step.instruction.span)
                 case KsymRef(name=name) | KfuncRef(name=name):
-                    what = f"needs {name!r}, which exists only in a kernel"
-                    step.fault = Fault("not-supported", what)
+                    value = self.world.symbol(name)
+                    if value is None:
+                        what = f"needs {name!r}, which exists only in a kernel"
+                        hint = f'give the machine a value: symbols={{"{name}": ...}}'
+                        step.fault = Fault("not-supported", what, hint)
+                    step.value = (value or 0) & (1 << 64) - 1
                 case VarRef(map=name, offset=offset):
                     step.value = self._map_value(name, offset, step.instruction.span)
                 case _ if instruction.spec.op == "lddw_func":
@@ -107,6 +146,14 @@ class Machine:
                 case _:
                     step.value = instruction.imm & (1 << 64) - 1
         self._resolved = len(self.code.steps)
+
+    def _allow(self, step: Step) -> None:
+        """Let a kernel function be called that the test or the machine has."""
+        from ebpfasm.analysis.vm.kfuncs import KFUNCS
+
+        name = kfunc_name(step.instruction)
+        if name in self.world.kfuncs or name in KFUNCS:
+            step.fault = None
 
     def _map_value(self, name: str, offset: int | None, span: object) -> int:
         found = self.world.maps.get(name)
@@ -140,7 +187,7 @@ class Machine:
     # ---- runs
 
     def begin(
-        self, data: bytes, ctx: bytes | Mapping[str, int] | None, *, fresh: bool = True
+        self, data: bytes, ctx: context.Context | None, *, fresh: bool = True
     ) -> tuple[int, ...]:
         """Set a run up; return the first arguments. Raises VmError for input that does not fit.
 
@@ -149,6 +196,10 @@ class Machine:
         if fresh:
             self.world.new_run()
         self.lock = 0
+        self.message = None
+        if self.reads_socket:
+            entry.forget_socket(self)
+        self.tunnel, self.header_room = self.world.network.tunnel, self.world.network.header_room
         if not 0 <= self.world.cpu < self.world.cpus:
             message = (
                 f"the world has {self.world.cpus} processors, and is on number {self.world.cpu}"
@@ -156,20 +207,21 @@ class Machine:
             raise VmError(error("vm-input", message))
         if len(data) > LIMIT:
             raise VmError(error("vm-input", f"a packet has at most {LIMIT} bytes; got {len(data)}"))
-        self._given = ctx
+        self._given = ctx = entry.placed(self, ctx)
         if ctx is None and self._is_xdp:
             self._set_ctx(self._empty)
             self.packet.fill(data)
             return (self.ctx.address,)
         if self.shape.packet:
             self._set_ctx(context.pack(self.shape, ctx) if ctx is not None else self._empty)
-            self._fill_packet(data, self.ctx.host)
+            entry.fill_packet(self, data, self.ctx.host)
         elif not self.shape.struct and ctx is None:
             # Programs whose context is no struct take the data for it, and its length in r2.
             self._set_ctx(data)
             return self.ctx.address, len(data)
         else:
             self._set_ctx(context.pack(self.shape, ctx))
+            entry.fill_packet(self, b"", self.ctx.host)
         return (self.ctx.address,)
 
     def _set_ctx(self, content: bytes | bytearray) -> None:
@@ -179,24 +231,6 @@ class Machine:
             return
         self.ctx.host, self.ctx.high = bytearray(content), len(content)
         self.memory.changed(self.ctx)
-
-    def _fill_packet(self, data: bytes, host: bytearray) -> None:
-        if self.shape.struct == "xdp_md":
-            start = int.from_bytes(host[0:4], _ORDER)
-            end = int.from_bytes(host[4:8], _ORDER)
-            if (start or end) and not (start <= end == len(data) and start % 4 == 0):
-                message = f"xdp_md.data is {start} and data_end {end} for {len(data)} bytes"
-                hint = "they count from data_meta: data is the metadata's size, data_end all of it"
-                raise VmError(error("vm-input", message, hint=hint))
-            self.packet.fill(data, start)
-            _default(host, _XDP_INTERFACE)
-            return
-        self.packet.fill(data, 0, min(self.packet_skip, len(data)))
-        _default(host, _SKB_INTERFACE)
-        _default(host, _WIRE_LENGTH, self.packet.length)
-        if host[16:20] == bytes(4) and len(data) >= ETHERNET:
-            host[16:18] = data[12:14]
-        self.set_length()
 
     @property
     def packet_skip(self) -> int:
@@ -210,14 +244,20 @@ class Machine:
             self.ctx.host[0:4] = self.packet.length.to_bytes(4, _ORDER)
 
     def packet_out(self) -> bytes:
-        """The packet as the program left it, an XDP frame's metadata in front of it."""
+        """The packet as the program left it, an XDP frame's metadata in front of it.
+
+        Of a flow dissector it is the keys that it found, of sk_msg the whole message.
+        """
+        if self.message is not None:
+            return self.message.bytes()
+        if self.linked.type == "flow_dissector":
+            return entry.flow_keys_out(self.flow_keys.host, self.packet.length)
         if self.shape.struct == "xdp_md":
             return bytes(self.packet.buffer[self.packet.meta : self.packet.data_end])
         if self.shape.struct != "__sk_buff" or self.linked.type in context.LINK_LAYER:
             return self.packet.bytes() if self.shape.packet else b""
         # The kernel's test run puts an empty header back in front of what it had skipped.
-        skipped = min(ETHERNET, self.packet.data - HEADROOM)
-        return bytes(max(skipped, 0)) + self.packet.bytes()
+        return bytes(self.skipped) + self.packet.bytes()
 
     def end(self) -> None:
         """Look at what a finished run left behind. Raises Fault for a lock or a record."""
@@ -226,12 +266,18 @@ class Machine:
         for region in self.records.values():
             if region.kind == "record":
                 raise Fault("vm-helper", f"exits with a {region.name} neither sent nor discarded")
+        for address in self.sockets:
+            where = describe(self.memory, address)
+            hint = "call bpf_sk_release on every way out"
+            raise Fault("vm-helper", f"exits with {where} not given back", hint)
 
     def release(self) -> None:
         """Free what the run held."""
         for region in self.records.values():
             self.memory.free(region)
         self.records.clear()
+        self.sockets.clear()
+        self.dynptrs.clear()
 
     # ---- the context
 
@@ -245,22 +291,44 @@ class Machine:
             for at, place in ((0, packet.data), (4, packet.data_end), (8, packet.meta)):
                 host[at : at + 4] = (place - packet.meta).to_bytes(4, _ORDER)
             given = context.pack(self.shape, self._given)
-            host[_XDP_INTERFACE : _XDP_INTERFACE + 4] = given[_XDP_INTERFACE : _XDP_INTERFACE + 4]
+            host[entry.XDP_INTERFACE : entry.XDP_INTERFACE + 4] = given[
+                entry.XDP_INTERFACE : entry.XDP_INTERFACE + 4
+            ]
         elif self.shape.struct == "__sk_buff":
             host[0:4] = host[16:20] = bytes(4)
+            host[entry.TIME_TYPE] = context.pack(self.shape, self._given)[entry.TIME_TYPE]
+            entry.clear_pointers(self.shape, host)
+        elif self.shape.struct == "bpf_sk_lookup":
+            picked = self.world.objects.at(int.from_bytes(host[0:8], _ORDER))
+            cookie = self.world.objects.cookie(picked) if picked is not None else 0
+            host[0:8] = cookie.to_bytes(8, _ORDER)
+        else:
+            entry.clear_pointers(self.shape, host)
         return bytes(host)
 
     def load_ctx(self, offset: int, length: int) -> int | None:
         """What loading a field gives that is more than bytes, None for the others."""
-        for at, kind in self.shape.pointers.items():
-            if offset + length <= at or at + 4 <= offset:
+        for at, pointer in self.shape.pointers.items():
+            if offset + length <= at or at + pointer.width <= offset:
                 continue
-            if (offset, length) != (at, 4):
-                name = f"{self.shape.struct}.{kind}"
-                raise Fault("vm-memory", f"reads a part of {name}, a pointer that loads as 32 bits")
+            if (offset, length) != (at, pointer.width):
+                name = f"{self.shape.struct}.{context.name_at(self.shape.struct, at)}"
+                bits = 8 * pointer.width
+                raise Fault(
+                    "vm-memory", f"reads a part of {name}, a pointer that loads as {bits} bits"
+                )
             packet = self.packet
-            places = {"data": packet.data, "data_end": packet.data_end, "data_meta": packet.meta}
-            return packet.address(places[kind])
+            match pointer.to:
+                case "data":
+                    return packet.address(packet.data)
+                case "data_end":
+                    return packet.address(packet.data_end)
+                case "data_meta":
+                    return packet.address(packet.meta)
+                case "object":
+                    return None
+                case _:
+                    assert_never(pointer.to)
         return None
 
     def classic_load(self, r6: int, offset: int, length: int) -> bytes | None:
@@ -284,8 +352,3 @@ class Machine:
         if start + offset + length > packet.data_end:
             return None
         return bytes(packet.buffer[start + offset : start + offset + length])
-
-
-def _default(host: bytearray, at: int, value: int = LOOPBACK) -> None:
-    if host[at : at + 4] == bytes(4):
-        host[at : at + 4] = value.to_bytes(4, _ORDER)

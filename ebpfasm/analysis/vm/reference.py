@@ -11,9 +11,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from ebpfasm.analysis.vm.code import ARGUMENTS, FRAME_POINTER, Step
+from ebpfasm.analysis.vm.code import ARGUMENTS, FRAME_POINTER, Step, kfunc_name
 from ebpfasm.analysis.vm.faults import Fault, Place, stopped
 from ebpfasm.analysis.vm.helpers import call_helper
+from ebpfasm.analysis.vm.kfuncs import call_kfunc
 from ebpfasm.analysis.vm.machine import DEPTH, FRAME, MAY_GOTO, TAIL_CALLS, Machine
 from ebpfasm.analysis.vm.memory import PLACE
 from ebpfasm.isa import semantics
@@ -87,6 +88,11 @@ class Interpreter:
         """The backtrace, innermost first."""
         sites = [frame.site for frame in reversed(self.frames[1:])]
         return tuple(self.machine.code.place(at) for at in (self.at, *sites))
+
+    def places(self) -> tuple[int, ...]:
+        """The addresses of the instructions that are running, the innermost call first."""
+        sites = [self.at, *(frame.site for frame in reversed(self.frames[1:]))]
+        return tuple(self.machine.code_region.element(at) for at in sites)
 
     def call(self, address: int, *arguments: int) -> int:
         """Run a callback for a helper."""
@@ -211,6 +217,10 @@ class Interpreter:
         )
         self._set(step, value)
 
+    def _cast(self, step: Step) -> None:
+        # An arena's address is the same for the program and for user space here.
+        self._set(step, self.registers[step.instruction.src])
+
     def _load_imm64(self, step: Step) -> None:
         self._set(step, step.value)
 
@@ -255,6 +265,11 @@ class Interpreter:
 
     def _call_helper(self, step: Step) -> None:
         self._help(step.instruction.imm)
+
+    def _call_kfunc(self, step: Step) -> None:
+        arguments = self.registers[1 : 1 + ARGUMENTS]
+        self.registers[0] = call_kfunc(self.machine, kfunc_name(step.instruction), arguments) & U64
+        self.known = self.known & ~CLOBBERED | 1
 
     def _help(self, number: int) -> None:
         if number == TAIL_CALL and TAIL_CALL not in self.machine.world.functions:
@@ -356,17 +371,17 @@ _HANDLERS: dict[Form, Callable[[Interpreter, Step], Any]] = {
     Form.MOV_REG: Interpreter._alu_reg,
     Form.NEG: Interpreter._neg,
     Form.MOVSX: Interpreter._movsx,
-    Form.CAST: _impossible,  # steps with these forms have a fault
+    Form.CAST: Interpreter._cast,
     Form.SWAP: Interpreter._swap,
     Form.JUMP: Interpreter._jump,
     Form.JUMP_LONG: Interpreter._jump,
-    Form.JUMP_REG: _impossible,
+    Form.JUMP_REG: _impossible,  # its steps have a fault
     Form.JCOND_IMM: Interpreter._jump_imm,
     Form.JCOND_REG: Interpreter._jump_reg,
     Form.MAY_GOTO: Interpreter._may_goto,
     Form.CALL_HELPER: Interpreter._call_helper,
     Form.CALL_LOCAL: Interpreter._call_local,
-    Form.CALL_KFUNC: _impossible,
+    Form.CALL_KFUNC: Interpreter._call_kfunc,
     Form.CALL_REG: Interpreter._call_reg,
     Form.EXIT: Interpreter._exit,
     Form.LOAD_IMM64: Interpreter._load_imm64,

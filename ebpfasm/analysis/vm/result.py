@@ -18,9 +18,12 @@ class RunResult:
     is different from before: new values by key, None for a key that is gone. `printk` are the
     lines of bpf_trace_printk and `events` what was sent to user space or redirected.
 
-    A kernel tells neither `r0` nor `instructions` (how many were run), which are None then, and
-    lines and events go where they always go. `trace` has a step for each instruction if one was
-    asked for. `fallback` says why it was not the kernel, where that was to be used if it may.
+    A kernel tells neither `r0`, `instructions` (how many were run) nor `printk`, which are None
+    then: its trace does not say which program wrote a line. Of events it tells the records of ring
+    buffers and perf buffers, without the program's flags, and a perf record may have up to 7 bytes
+    behind it that the kernel adds; None where the rings cannot be read. `trace` has a step for
+    each instruction if one was asked for. `fallback` says why it was not the kernel, where that
+    was to be used if it may.
     """
 
     retval: int
@@ -30,8 +33,8 @@ class RunResult:
     maps: dict[str, dict[Any, Any]]
     ctx_out: bytes = b""
     changes: dict[str, dict[Any, Any]] = field(default_factory=dict)
-    printk: tuple[str, ...] = ()
-    events: tuple[Event, ...] = ()
+    printk: tuple[str, ...] | None = ()
+    events: tuple[Event, ...] | None = ()
     instructions: int | None = None
     r0: int | None = None
     trace: tuple[TraceStep, ...] = ()

@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Protocol
 
+from ebpfasm.analysis.vm.context import Context
 from ebpfasm.analysis.vm.machine import BUDGET, Machine
 from ebpfasm.analysis.vm.maps import VmMap
 from ebpfasm.analysis.vm.reference import Interpreter
@@ -33,6 +34,9 @@ class Engine(Protocol):
 
     def call(self, address: int, *arguments: int) -> int:
         """Run a callback for a helper."""
+
+    def places(self) -> tuple[int, ...]:
+        """The addresses of the instructions that are running, the innermost call first."""
 
 
 class VirtualMachine:
@@ -64,14 +68,14 @@ class VirtualMachine:
         """The maps by name."""
         return self.world.maps
 
-    def execute(self, data: bytes = b"", ctx: bytes | Mapping[str, int] | None = None) -> int:
+    def execute(self, data: bytes = b"", ctx: Context | None = None) -> int:
         """Run the program and return all 64 bits of r0: the quickest way. Raises VmError."""
         return self.engine.run(*self.machine.begin(data, ctx))
 
     def run(
         self,
         data: bytes = b"",
-        ctx: bytes | Mapping[str, int] | None = None,
+        ctx: Context | None = None,
         *,
         repeat: int = 1,
         trace: bool = False,

@@ -71,23 +71,11 @@ def get_current_cgroup_id(machine: Machine) -> int:
     return machine.world.task.cgroup_id
 
 
-@helper("get_current_task", "get_current_task_btf")
-def get_current_task(machine: Machine) -> int:
-    """There is no task_struct to look into."""
-    return 0
-
-
 @helper("send_signal", "send_signal_thread")
 def send_signal(machine: Machine, signal: int) -> int:
     """Record a signal."""
     machine.world.events.append(Event("signal", key=signal & U32))
     return 0
-
-
-@helper("get_socket_cookie", "get_netns_cookie")
-def get_cookie(machine: Machine, ctx: int) -> int:
-    """The one socket and the one namespace there are."""
-    return 1
 
 
 @helper("get_retval")

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from ebpfasm.analysis.vm import errnos as errno
 from ebpfasm.analysis.vm.faults import Fault
+from ebpfasm.analysis.vm.helpers import sockmaps
 from ebpfasm.analysis.vm.helpers.registry import U32, helper
 from ebpfasm.analysis.vm.machine import Machine
 from ebpfasm.analysis.vm.maps import VmMap
+from ebpfasm.analysis.vm.maps.objects import SocketsMap
 from ebpfasm.analysis.vm.maps.others import BloomMap
 from ebpfasm.analysis.vm.maps.tables import LocalStorageMap
 
@@ -19,6 +21,8 @@ def _key(machine: Machine, found: VmMap, address: int) -> bytes:
 def map_lookup_elem(machine: Machine, map: int, key: int) -> int:
     """The address of a value, or null."""
     found = machine.world.map_at(map)
+    if isinstance(found, SocketsMap):
+        return sockmaps.lookup(machine, found, _key(machine, found, key))
     return found.lookup_elem(_key(machine, found, key))
 
 
@@ -33,6 +37,8 @@ def map_lookup_percpu_elem(machine: Machine, map: int, key: int, cpu: int) -> in
 def map_update_elem(machine: Machine, map: int, key: int, value: int, flags: int) -> int:
     """Write an element."""
     found = machine.world.map_at(map)
+    if isinstance(found, SocketsMap):
+        return sockmaps.update(machine, found, _key(machine, found, key), value, flags)
     content = machine.memory.read(value, found.value_size)
     return found.update_elem(_key(machine, found, key), content, flags)
 

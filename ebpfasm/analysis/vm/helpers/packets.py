@@ -112,7 +112,16 @@ def _copy(machine: Machine, offset: int, other: int, length: int, *, store: bool
     return 0
 
 
-@helper("redirect", "redirect_peer")
+@helper("redirect_peer")
+def redirect_peer(machine: Machine, ifindex: int, flags: int) -> int:
+    """Record that the packet goes to the other end of an interface."""
+    if flags:
+        return TC_ACT_SHOT
+    machine.world.events.append(Event("redirect_peer", key=ifindex & U32))
+    return TC_ACT_REDIRECT
+
+
+@helper("redirect")
 def redirect(machine: Machine, ifindex: int, flags: int) -> int:
     """Record where the packet goes."""
     xdp = machine.shape.struct == "xdp_md"

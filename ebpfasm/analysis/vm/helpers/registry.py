@@ -18,6 +18,7 @@ from ebpfasm.isa import helpers
 Function = Callable[..., int]
 
 U32 = (1 << 32) - 1
+_ENGINES = frozenset({"bpf_tail_call"})  # what the engines do themselves
 
 
 class Entry(NamedTuple):
@@ -76,3 +77,25 @@ def signed32(value: int) -> int:
 def signed64(value: int) -> int:
     """A register as a C long."""
     return (value & (1 << 64) - 1 ^ 1 << 63) - (1 << 63)
+
+
+def table() -> str:
+    """Which helpers there are, for the documentation: a row for each module of this package."""
+    groups: dict[str, list[str]] = {}
+    for spec in helpers.HELPERS:
+        groups.setdefault(_place(spec), []).append(spec.name.removeprefix("bpf_"))
+    rows = ["| where | how many | names without `bpf_` |", "| --- | ---: | --- |"]
+    for place in sorted(groups, key=lambda each: (each == _ABSENT, each)):
+        names = groups[place]
+        rows.append(f"| {place} | {len(names)} | {', '.join(names)} |")
+    return "\n".join(rows)
+
+
+_ABSENT = "nowhere: a test gives functions"
+
+
+def _place(spec: helpers.HelperSpec) -> str:
+    if spec.name in _ENGINES:
+        return "the engines"
+    entry = HELPERS.get(spec.id)
+    return _ABSENT if entry is None else entry.function.__module__.rpartition(".")[2]

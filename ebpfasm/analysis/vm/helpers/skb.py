@@ -82,7 +82,7 @@ def skb_change_tail(machine: Machine, skb: int, length: int, flags: int) -> int:
     least = ETHERNET if machine.linked.type in LINK_LAYER else 0
     if flags or not least <= length <= 0xFFFF:
         return -errno.EINVAL
-    _make_room(machine, 0, packet.data + length - packet.hard_end)
+    make_room(machine, 0, packet.data + length - packet.hard_end)
     packet.moved(end=packet.data + length)
     machine.set_length()
     return 0
@@ -95,9 +95,9 @@ def skb_change_head(machine: Machine, skb: int, length: int, flags: int) -> int:
     packet, length = machine.packet, length & U32
     if flags or packet.length + length > 0xFFFF:
         return -errno.EINVAL
-    _make_room(machine, length - packet.data, 0)
+    make_room(machine, length - packet.data, 0)
     packet.buffer[packet.data - length : packet.data] = bytes(length)
-    _move_front(machine, -length)
+    move_front(machine, -length)
     return 0
 
 
@@ -116,12 +116,12 @@ def skb_adjust_room(machine: Machine, skb: int, difference: int, mode: int, flag
     if difference < 0 and front - difference > packet.length:
         return -errno.ENOTSUPP
     head = bytes(packet.buffer[packet.data : packet.data + front])
-    _make_room(machine, difference - packet.data, 0)
+    make_room(machine, difference - packet.data, 0)
     start = packet.data - difference
     packet.buffer[start : start + front] = head
     if difference > 0:
         packet.buffer[start + front : start + front + difference] = bytes(difference)
-    _move_front(machine, -difference)
+    move_front(machine, -difference)
     return 0
 
 
@@ -150,12 +150,12 @@ def skb_vlan_push(machine: Machine, skb: int, protocol: int, tag: int) -> int:
 
 def _insert_tag(machine: Machine, protocol: bytes, tag: int) -> None:
     packet = machine.packet
-    _make_room(machine, _VLAN - packet.data, 0)
+    make_room(machine, _VLAN - packet.data, 0)
     addresses = bytes(packet.buffer[packet.data : packet.data + 12])
     start = packet.data - _VLAN
     packet.buffer[start : start + 16] = addresses + protocol + tag.to_bytes(2, "big")
     machine.ctx.host[16:18] = protocol
-    _move_front(machine, -_VLAN)
+    move_front(machine, -_VLAN)
 
 
 @helper("skb_vlan_pop")
@@ -171,7 +171,7 @@ def skb_vlan_pop(machine: Machine, skb: int) -> int:
     if packet.length >= 18 and kind in (_8021Q, _8021AD):
         addresses = bytes(packet.buffer[packet.data : packet.data + 12])
         packet.buffer[packet.data + _VLAN : packet.data + 16] = addresses
-        _move_front(machine, _VLAN)
+        move_front(machine, _VLAN)
         host[16:18] = packet.buffer[packet.data + 12 : packet.data + 14]
     return 0
 
@@ -189,9 +189,9 @@ def skb_change_type(machine: Machine, skb: int, kind: int) -> int:
 
 @helper("clone_redirect")
 def clone_redirect(machine: Machine, skb: int, ifindex: int, flags: int) -> int:
-    """Record a copy of the packet and where it goes."""
+    """Record a copy of the packet and where it goes: an interface of the world's network."""
     owner(machine, skb, "__sk_buff")
-    if flags & ~1:
+    if flags & ~1 or ifindex & U32 not in machine.world.network.interfaces:
         return -errno.EINVAL
     content = machine.packet.bytes()
     machine.world.events.append(Event("clone", data=content, key=ifindex & U32, flags=flags))
@@ -220,20 +220,21 @@ def set_hash_invalid(machine: Machine, skb: int) -> int:
     return set_hash(machine, skb, 0)
 
 
-@helper("get_cgroup_classid", "get_route_realm", "get_socket_uid")
-def nothing_known(machine: Machine, skb: int) -> int:
-    """Test-run packets belong to no socket, class or route."""
+@helper("get_route_realm")
+def get_route_realm(machine: Machine, skb: int) -> int:
+    """Test-run packets took no route."""
     owner(machine, skb, "__sk_buff")
     return 0
 
 
-def _move_front(machine: Machine, distance: int) -> None:
+def move_front(machine: Machine, distance: int) -> None:
+    """Let the packet begin somewhere else, and tell the context."""
     machine.packet.meta = machine.packet.data + distance
     machine.packet.moved(data=machine.packet.data + distance)
     machine.set_length()
 
 
-def _make_room(machine: Machine, head: int, tail: int) -> None:
+def make_room(machine: Machine, head: int, tail: int) -> None:
     """Grow the buffer where that many bytes are missing in front or behind."""
     if head > 0 or tail > 0:
         machine.packet.grow(head + HEADROOM if head > 0 else 0, max(tail, 0))

@@ -18,8 +18,8 @@ _FORMAT = re.compile(rb"%(?:%|([-+ 0]*)([0-9]*)(l{0,2})(p[iI][46]|p[KxsSB]?|k?s|
 @helper("trace_printk")
 def trace_printk(machine: Machine, format: int, size: int, *values: int) -> int:
     """Print up to three values; the world keeps the line."""
-    template = _template(machine, format, size & U32)
-    text = _format(machine, template, list(values))
+    template = template_at(machine, format, size & U32)
+    text = format_text(machine, template, list(values))
     if text is None:
         return -errno.EINVAL
     machine.world.print(text.decode("utf-8", "replace"))
@@ -29,8 +29,8 @@ def trace_printk(machine: Machine, format: int, size: int, *values: int) -> int:
 @helper("trace_vprintk")
 def trace_vprintk(machine: Machine, format: int, size: int, data: int, length: int) -> int:
     """Print values from an array; the world keeps the line."""
-    template = _template(machine, format, size & U32)
-    text = _format(machine, template, _values(machine, data, length & U32))
+    template = template_at(machine, format, size & U32)
+    text = format_text(machine, template, values_at(machine, data, length & U32))
     if text is None:
         return -errno.EINVAL
     machine.world.print(text.decode("utf-8", "replace"))
@@ -42,7 +42,7 @@ def snprintf(machine: Machine, to: int, size: int, format: int, data: int, lengt
     """Write values into a buffer; return the length that was needed, with the zero byte."""
     size &= U32
     view = machine.memory.view(to, size, write=True) if size else None
-    text = _format(machine, machine.memory.text(format), _values(machine, data, length & U32))
+    text = format_text(machine, machine.memory.text(format), values_at(machine, data, length & U32))
     if text is None:
         return -errno.EINVAL
     if view is not None:
@@ -51,18 +51,20 @@ def snprintf(machine: Machine, to: int, size: int, format: int, data: int, lengt
     return len(text) + 1
 
 
-def _template(machine: Machine, address: int, size: int) -> bytes:
+def template_at(machine: Machine, address: int, size: int) -> bytes:
+    """A format that has so many bytes, up to its zero byte."""
     return machine.memory.read(address, size).split(b"\0", 1)[0]
 
 
-def _values(machine: Machine, data: int, length: int) -> list[int]:
+def values_at(machine: Machine, data: int, length: int) -> list[int]:
+    """The numbers of an array. Raises Fault where its length is no multiple of 8."""
     if length % 8:
         raise Fault("vm-helper", f"gives {length} bytes of values, which is no multiple of 8")
     raw = machine.memory.read(data, length) if length else b""
     return [int.from_bytes(raw[at : at + 8], sys.byteorder) for at in range(0, length, 8)]
 
 
-def _format(machine: Machine, template: bytes, values: list[int]) -> bytes | None:
+def format_text(machine: Machine, template: bytes, values: list[int]) -> bytes | None:
     """The text, None where the format is not one that the kernel takes."""
     found = bytearray()
     place = 0

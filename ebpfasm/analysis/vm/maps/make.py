@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ebpfasm.analysis.vm.maps.map import VmMap, kind_of
+from ebpfasm.analysis.vm.maps.map import VmMap
+from ebpfasm.analysis.vm.maps.objects import SocketsMap, StorageMap
 from ebpfasm.analysis.vm.maps.others import (
     BloomMap,
     EventsMap,
@@ -14,6 +15,7 @@ from ebpfasm.analysis.vm.maps.others import (
     RingMap,
     TrieMap,
 )
+from ebpfasm.analysis.vm.maps.streams import ArenaMap, StackTraceMap, UserRingMap
 from ebpfasm.analysis.vm.maps.tables import (
     ArrayMap,
     HashMap,
@@ -22,6 +24,7 @@ from ebpfasm.analysis.vm.maps.tables import (
     RecorderMap,
 )
 from ebpfasm.errors import VmError, error
+from ebpfasm.ir.codecs import type_name
 from ebpfasm.ir.specs import MapSpec
 from ebpfasm.isa.kinds import MAP_TYPES
 
@@ -45,13 +48,15 @@ _KINDS: dict[str, type[VmMap]] = {
             "devmap_hash",
             "cpumap",
             "xskmap",
-            "sockmap",
-            "sockhash",
-            "reuseport_sockarray",
             "cgroup_array",
         ),
         RecorderMap,
     ),
+    **dict.fromkeys(("sockmap", "sockhash", "reuseport_sockarray"), SocketsMap),
+    **dict.fromkeys(("sk_storage", "task_storage", "inode_storage", "cgrp_storage"), StorageMap),
+    "stack_trace": StackTraceMap,
+    "user_ringbuf": UserRingMap,
+    "arena": ArenaMap,
     **dict.fromkeys(("cgroup_storage", "percpu_cgroup_storage"), LocalStorageMap),
 }
 
@@ -64,7 +69,7 @@ def make(spec: MapSpec, world: World) -> VmMap:
 
     Raises VmError where the type has no meaning without a kernel or its sizes are not the type's.
     """
-    kind = kind_of(spec)
+    kind = type_name(spec)
     made = _KINDS.get(kind)
     if made is None:
         message = f"map {spec.name!r}: the virtual machine has no maps of type {kind}"

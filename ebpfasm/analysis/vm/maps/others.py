@@ -8,11 +8,12 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from ebpfasm.analysis.vm import errnos as errno
-from ebpfasm.analysis.vm.maps.map import ANY, EXIST, VmMap, kind_of
+from ebpfasm.analysis.vm.maps.map import ANY, EXIST, Bytes, VmMap
 from ebpfasm.analysis.vm.maps.tables import HashMap
 from ebpfasm.analysis.vm.memory import Region
 from ebpfasm.errors import EncodeError, VmError, error
 from ebpfasm.ir.link import LinkedProgram, link
+from ebpfasm.ir.mapping import FilterMapping, QueueMapping
 from ebpfasm.ir.specs import MapSpec, ProgramSpec
 
 if TYPE_CHECKING:
@@ -66,7 +67,7 @@ class TrieMap(HashMap):
         return super().delete_elem(self._cut(key, bits))
 
 
-class QueueMap(VmMap):
+class QueueMap(QueueMapping, VmMap):
     """queue and stack. Python sees the values by number, the next one to be taken first."""
 
     def __init__(self, spec: MapSpec, world: World) -> None:
@@ -102,9 +103,10 @@ class QueueMap(VmMap):
         """The next value, as reading a queue gives it."""
         return self.peek_elem()
 
-    def put(self, key: Any, value: Any, flags: int = ANY) -> None:
-        """Push a value; the key says nothing."""
-        self.update_bytes(b"", self._value.pack(value), flags)
+    def take_bytes(self, key: Bytes) -> bytearray | None:
+        """Take the next value out, None where there is none."""
+        found = self.peek_elem(remove=True)
+        return None if found is None else bytearray(found)
 
     def snapshot(self) -> dict[Any, Any]:
         """The values by number, the next one to be taken first."""
@@ -122,7 +124,7 @@ class QueueMap(VmMap):
         self.content.clear()
 
 
-class BloomMap(VmMap):
+class BloomMap(FilterMapping, VmMap):
     """bloom_filter; it remembers exactly, so it is never wrong."""
 
     def __init__(self, spec: MapSpec, world: World) -> None:
@@ -139,6 +141,10 @@ class BloomMap(VmMap):
     def peek_elem(self, value: bytes = b"", *, remove: bool = False) -> bytes | None:
         """The value itself if it was added."""
         return value if value in self.content else None
+
+    def holds_bytes(self, value: Bytes) -> bool:
+        """Whether a value was added."""
+        return bytes(value) in self.content
 
     def write(self, key: bytes, value: bytes, flags: int) -> int:
         """Add a value, as writing to a filter does from user space."""
@@ -227,7 +233,7 @@ class OuterMap(VmMap):
     def put(self, key: Any, value: Any, flags: int = ANY) -> None:
         """Put a map in, or make one like the spec's inner one with these contents."""
         place = bytes(self._key.pack(key))
-        if kind_of(self.spec) == "array_of_maps":
+        if self.type == "array_of_maps":
             if int.from_bytes(place, sys.byteorder) >= self.max_entries:
                 self._refuse("write", errno.E2BIG, place)
         elif len(self.inner) >= self.max_entries and place not in self.inner:
