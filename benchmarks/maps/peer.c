@@ -1,8 +1,19 @@
-/* The peer: the same loops over a hash map with libbpf's wrappers. Prints nanoseconds a call. */
+/*
+ * The peer: the same work on the same maps with libbpf's wrappers.
+ *
+ *     peer HASH ARRAY COUNT        ids of a hash map and of a mmapable array, and their entries
+ *
+ * Prints a line for each operation: its name and nanoseconds an item.
+ */
 #include <bpf/bpf.h>
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/mman.h>
 #include <time.h>
+
+static unsigned int count;
+static double begin;
 
 static double now(void)
 {
@@ -12,29 +23,113 @@ static double now(void)
     return t.tv_sec * 1e9 + t.tv_nsec;
 }
 
-int main(int argc, char **argv)
+static void report(const char *name, double items)
 {
-    int fd = bpf_map_get_fd_by_id(atoi(argv[1]));
-    unsigned int count = atoi(argv[2]), key, previous, seen = 0;
-    unsigned long long value;
-    double begin = now();
+    printf("%s %f\n", name, (now() - begin) / items);
+}
 
-    (void)argc;
-    for (key = 0; key < count; key++)
-        if (bpf_map_lookup_elem(fd, &key, &value))
-            return 1;
-    printf("%f\n", (now() - begin) / count);
+static void check(int failed, const char *name)
+{
+    if (failed) {
+        perror(name);
+        exit(1);
+    }
+}
+
+static void elements(int fd)
+{
+    unsigned long long value;
+
     begin = now();
-    for (key = 0; key < count; key++)
-        if (value = key, bpf_map_update_elem(fd, &key, &value, 0))
-            return 1;
-    printf("%f\n", (now() - begin) / count);
+    for (unsigned int key = 0; key < count; key++)
+        check(bpf_map_lookup_elem(fd, &key, &value), "lookup");
+    report("lookup", count);
+
+    begin = now();
+    for (unsigned int key = 0; key < count; key++)
+        value = key, check(bpf_map_update_elem(fd, &key, &value, 0), "update");
+    report("update", count);
+}
+
+static void walk(int fd)
+{
+    unsigned int key, previous, seen = 0;
+    unsigned long long value;
+
     begin = now();
     for (int first = 1; !bpf_map_get_next_key(fd, first ? NULL : &previous, &key); first = 0) {
         if (!bpf_map_lookup_elem(fd, &key, &value))
             seen++;
         previous = key;
     }
-    printf("%f\n", (now() - begin) / seen);
+    report("walk", seen);
+}
+
+static void batches(int fd)
+{
+    unsigned int *keys = malloc(count * sizeof(*keys)), cursor, done = count;
+    unsigned long long *values = malloc(count * sizeof(*values));
+
+    begin = now();
+    check(bpf_map_lookup_batch(fd, NULL, &cursor, keys, values, &done, NULL) && errno != ENOENT,
+          "lookup_batch");
+    report("lookup_batch", done);
+
+    begin = now();
+    check(bpf_map_update_batch(fd, keys, values, &done, NULL), "update_batch");
+    report("update_batch", done);
+
+    begin = now();
+    check(bpf_map_delete_batch(fd, keys, &done, NULL), "delete_batch");
+    report("delete_batch", done);
+    check(bpf_map_update_batch(fd, keys, values, &done, NULL), "update_batch");
+}
+
+static void deletions(int fd)
+{
+    unsigned long long value;
+
+    begin = now();
+    for (unsigned int key = 0; key < count; key++)
+        check(bpf_map_delete_elem(fd, &key), "delete");
+    report("delete", count);
+    for (unsigned int key = 0; key < count; key++)
+        value = key, check(bpf_map_update_elem(fd, &key, &value, 0), "update");
+}
+
+static void memory(int fd)
+{
+    const int rounds = 100;
+    size_t size = (count * 8 + 4095) & ~4095ul;
+    volatile unsigned long long *shared = mmap(NULL, size, PROT_READ, MAP_SHARED, fd, 0);
+    unsigned long long sum = 0;
+
+    check(shared == MAP_FAILED, "mmap");
+    for (unsigned int i = 0; i < count; i++) /* the first touch of each page is its own affair */
+        sum += shared[i];
+    begin = now();
+    for (int round = 0; round < rounds; round++)
+        for (unsigned int i = 0; i < count; i++)
+            sum += shared[i];
+    report("memory", (double)rounds * count);
+    if (sum == 1)
+        puts("");
+}
+
+int main(int argc, char **argv)
+{
+    int hash, array;
+
+    if (argc != 4)
+        return 2;
+    hash = bpf_map_get_fd_by_id(atoi(argv[1]));
+    array = bpf_map_get_fd_by_id(atoi(argv[2]));
+    count = atoi(argv[3]);
+    check(hash < 0 || array < 0, "open");
+    elements(hash);
+    walk(hash);
+    batches(hash);
+    deletions(hash);
+    memory(array);
     return 0;
 }

@@ -13,7 +13,7 @@ from ebpfasm.errors import EncodeError, LoadError, Source, Span
 from ebpfasm.ir import MapSpec
 from ebpfasm.native import native_core
 from ebpfasm.runtime import syscall
-from ebpfasm.runtime.maps import EXIST, NOEXIST, Map
+from ebpfasm.runtime.maps import EXIST, NOEXIST, Map, MapOfMaps
 from ebpfasm.runtime.values import possible_cpus
 from tests.runtime.samples import bpftool, descriptors
 from tests.support import need_native
@@ -281,7 +281,9 @@ def test_a_map_of_maps_takes_open_maps() -> None:
     outer = MapSpec("outer", "array_of_maps", 4, 4, 2, key="u32", value="u32", inner=inner)
     with Map.create(outer) as maps, Map.create(inner) as one:
         maps[1] = one
-        assert maps.snapshot() == {1: one.id}
+        assert isinstance(maps, MapOfMaps)
+        assert maps.ids() == {1: one.id}
+        assert maps.snapshot() == {1: dict.fromkeys(range(5), 0)}
 
 
 @pytest.mark.slow

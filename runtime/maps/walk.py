@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any
 from ebpfasm.native import native_core
 
 if TYPE_CHECKING:
-    from ebpfasm.runtime.maps import Map
+    from ebpfasm.runtime.maps.map import Map
+    from ebpfasm.runtime.maps.reading import Chunk
 
 _CHUNK = 4096  # items that the native core gathers in one go
 _KEPT = 64  # items that it gets back, to go on behind the last one that still lives
@@ -33,6 +34,19 @@ def walk(map: Map, indexed: bool, value_size: int) -> dict[bytes, bytes]:
     if core is None:
         return _walk(map, indexed)
     return _walk_natively(core, map, indexed, value_size)
+
+
+def first_items(core: Any, map: Map, most: int, value_size: int) -> Chunk | None:
+    """Read all items where there are at most so many, None where there are more, or errors."""
+    from ebpfasm.runtime.maps.reading import Chunk
+
+    keys, values = bytearray(most * map.key_size), bytearray(most * value_size)
+    more = core.ffi.new("int *")
+    places = core.ffi.from_buffer(keys), core.ffi.from_buffer(values)
+    count = core.lib.ebpfasm_map_items(
+        map.fd, map.key_size, value_size, False, *places, most, 0, more
+    )
+    return Chunk(keys, values, count) if count >= 0 and not more[0] else None
 
 
 def _walk_natively(core: Any, map: Map, indexed: bool, value_size: int) -> dict[bytes, bytes]:
