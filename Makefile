@@ -2,7 +2,7 @@
 # ARGS goes to the program that a target runs: make test ARGS="-k rooms"
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check fuzz asan bench docs bless wheel clean
+.PHONY: help demo test kernels check fuzz asan bench docs bless wheel clean
 
 BIN := .venv/bin
 # The checkout as a plain path: setuptools' import hook would cost every start 20 ms, and the link
@@ -11,7 +11,7 @@ PLAIN := --config-settings editable_mode=compat
 SOURCES := pyproject.toml setup.py runtime/_build.py $(wildcard runtime/native/* runtime/native/api/*)
 
 help: ## list these targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-6s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-7s %s\n", $$1, $$2 }' Makefile
 
 demo: .venv/installed ## count packets in the kernel, or in the virtual machine without the rights
 	$(BIN)/python -m examples.xdp_stats_assembly.run --listing --duration 5 $(ARGS)
@@ -19,6 +19,10 @@ demo: .venv/installed ## count packets in the kernel, or in the virtual machine 
 test: .venv/installed-dev ## run every test; as root, install the tools that they judge by
 	tools/system-packages judges
 	$(BIN)/pytest $(ARGS)
+
+kernels: .venv/installed-dev ## run the kernel's tests under five kernels, write a table
+	tools/system-packages judges
+	$(BIN)/python tools/kernel-matrix $(ARGS)
 
 check: .venv/installed-dev ## lint, formatting, types
 	$(BIN)/ruff check

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from ebpfasm import dsl, errors, ir, isa, runtime
     from ebpfasm.analysis import Verdict
     from ebpfasm.analysis.vm import RunResult, VirtualMachine
+    from ebpfasm.btf.types import Btf
     from ebpfasm.errors import (
         AsmError,
         BtfError,
@@ -37,9 +38,14 @@ if TYPE_CHECKING:
     )
     from ebpfasm.ir import CollectionSpec, Function, MapSpec, ProgramSpec
     from ebpfasm.runtime.collection import Collection
+    from ebpfasm.runtime.events.perf import PerfBuffer
+    from ebpfasm.runtime.events.ringbuf import RingBuffer
+    from ebpfasm.runtime.events.user import UserRingBuffer
+    from ebpfasm.runtime.features import Features
     from ebpfasm.runtime.links import Link
     from ebpfasm.runtime.maps import Map
-    from ebpfasm.runtime.programs import Program, TestRun
+    from ebpfasm.runtime.programs import Program
+    from ebpfasm.runtime.testrun import TestRun
 
 __all__ = [
     "AsmError",
@@ -59,10 +65,13 @@ __all__ = [
     "Map",
     "MapSpec",
     "NotSupported",
+    "PerfBuffer",
     "Program",
     "ProgramSpec",
+    "RingBuffer",
     "RunResult",
     "TestRun",
+    "UserRingBuffer",
     "Verdict",
     "VerifyError",
     "VirtualMachine",
@@ -72,6 +81,7 @@ __all__ = [
     "dsl",
     "encode",
     "errors",
+    "features",
     "ir",
     "isa",
     "load",
@@ -86,10 +96,14 @@ __all__ = [
 # Where each class lives (PEP 562); those not named here are in errors.
 _HOME = {
     **dict.fromkeys(("CollectionSpec", "Function", "MapSpec", "ProgramSpec"), "ir"),
-    **dict.fromkeys(("Program", "TestRun"), "runtime.programs"),
+    "Program": "runtime.programs",
+    "TestRun": "runtime.testrun",
     "Collection": "runtime.collection",
     "Link": "runtime.links",
     "Map": "runtime.maps",
+    "PerfBuffer": "runtime.events.perf",
+    "RingBuffer": "runtime.events.ringbuf",
+    "UserRingBuffer": "runtime.events.user",
     "RunResult": "analysis.vm",
     "VirtualMachine": "analysis.vm",
     "Verdict": "analysis",
@@ -111,15 +125,19 @@ def __dir__() -> list[str]:
     return __all__
 
 
-def open(source: str | os.PathLike[str] | bytes) -> CollectionSpec:
-    """Read a .s, .py or .bin file, or bytes of instructions.
+def open(
+    source: str | os.PathLike[str] | bytes, *, types: Mapping[str, str] | None = None
+) -> CollectionSpec:
+    """Read a .s, .o, .py or .bin file, or bytes of an object or of instructions.
 
-    A .py file is run, and must leave one CollectionSpec in a variable. Raises the error of
-    what it reads (AsmError, DslError, DecodeError), EbpfError where the file cannot be opened.
+    A .py file is run, and must leave one CollectionSpec in a variable. `types` gives the program
+    type of an object's sections whose names say none: {"my_section": "xdp"}, or a section's name
+    that stands for it: {"prog": "tc/ingress"}. Raises the error of what it reads (AsmError,
+    ElfError, BtfError, DslError, DecodeError), EbpfError where the file cannot be opened.
     """
     from ebpfasm.sources import open_collection
 
-    return open_collection(source)
+    return open_collection(source, types=types)
 
 
 def assemble(
@@ -158,7 +176,7 @@ def disassemble(
     comments. Raises DecodeError.
     """
     from ebpfasm import asm, ir
-    from ebpfasm.asm.dialects import writable
+    from ebpfasm.asm.reading.dialects import writable
 
     chosen = writable(dialect)
     match code:
@@ -167,7 +185,7 @@ def disassemble(
         case ir.ProgramSpec():
             return asm.print_program(code, chosen, source=source)
         case _:
-            from ebpfasm.asm.templates import print_code
+            from ebpfasm.asm.writing.templates import print_code
 
             return print_code(code, chosen, byteorder=byteorder)
 
@@ -182,16 +200,17 @@ def encode(program: ProgramSpec, *, byteorder: Literal["little", "big"] = "littl
     return emit.encode(program, byteorder=byteorder)
 
 
-def to_elf(spec: CollectionSpec, *, byteorder: Literal["little", "big"] = "little") -> bytes:
+def to_elf(spec: CollectionSpec, *, byteorder: Literal["little", "big"] | None = None) -> bytes:
     """Write a collection as an ELF object that libbpf, bpftool and iproute2 load.
 
-    Maps are described by BTF, and .BTF.ext points at the source lines. Raises LinkError for names
-    that do not resolve and for kernel symbols, EncodeError for values that do not fit.
+    Maps are described by BTF, and .BTF.ext points at the source lines. The byte order is the
+    collection's, little where it is good for both. Raises LinkError for names that do not resolve,
+    EncodeError for values that do not fit.
     """
     from ebpfasm.emit.elf import write_elf
     from ebpfasm.emit.objects import object_of
 
-    return write_elf(object_of(spec, byteorder=byteorder))
+    return write_elf(object_of(spec, byteorder=byteorder or spec.byteorder or "little"))
 
 
 def verify(program: ProgramSpec, *, kernel: str | None = None) -> Verdict:
@@ -201,23 +220,50 @@ def verify(program: ProgramSpec, *, kernel: str | None = None) -> Verdict:
     return analysis.verify(program, kernel=kernel)
 
 
-def load(source: CollectionSpec | str | os.PathLike[str]) -> Collection:
+def load(
+    source: CollectionSpec | str | os.PathLike[str],
+    *,
+    programs: Iterable[str] | None = None,
+    maps: Mapping[str, Map] | None = None,
+    pin_path: str | os.PathLike[str] | None = None,
+    targets: Mapping[str, Program] | None = None,
+    kconfig: Mapping[str, str | int | bool] | None = None,
+    btf: Btf | bytes | str | os.PathLike[str] | None = None,
+    types: Mapping[str, str] | None = None,
+    log_level: int = 0,
+    token: int = 0,
+) -> Collection:
     """Create the maps and load the programs of a collection, or of a file that `open` takes.
 
-    The collection is live and owns descriptors: use it as a context manager. Raises LoadError
-    with the kernel's verdict at the user's own line; nothing stays open then.
+    The collection is live and owns descriptors: use it as a context manager.
+
+    `programs` names the ones to load, optional ones among them; by default all others are. `maps`
+    are open maps to be used in place of new ones, by name. Maps that ask for it (`pinning`) are
+    found or pinned below `pin_path`, /sys/fs/bpf by default. `targets` are the loaded programs
+    that freplace, fentry and fexit programs are for, by the latter's names. `kconfig` gives values
+    of .kconfig variables before the kernel's configuration does, as in {"CONFIG_HZ": 250}. CO-RE
+    relocations are answered by the running kernel's types, or by `btf`. `types` are `open`'s.
+    With a `log_level` (1, 2, or 4 for statistics; linux/bpf.h) each Program keeps the verifier's
+    log. `token` is a BPF token's descriptor.
+
+    Raises LoadError with the kernel's verdict at the user's own line, and nothing stays open then;
+    LinkError and NotSupported where a name, field or type is not to be had here.
     """
     from ebpfasm import ir
     from ebpfasm.runtime import loader
 
-    return loader.load(source if isinstance(source, ir.CollectionSpec) else open(source))
+    spec = source if isinstance(source, ir.CollectionSpec) else open(source, types=types)
+    return loader.load(
+        spec, programs=programs, maps=maps, pin_path=pin_path, targets=targets, kconfig=kconfig,
+        btf=btf, log_level=log_level, token=token,
+    )  # fmt: skip
 
 
 def run(
     program: ProgramSpec,
     data: bytes = b"",
     *,
-    ctx: bytes | Mapping[str, int] | None = None,
+    ctx: bytes | Mapping[str, Any] | tuple[Any, ...] | None = None,
     maps: Mapping[str, Mapping[Any, Any]] | None = None,
     repeat: int = 1,
     engine: Literal["auto", "kernel", "vm", "reference"] = "auto",
@@ -254,3 +300,15 @@ def virtual_machine(
     from ebpfasm.runtime.run import virtual_machine as make
 
     return make(program, maps=maps, **options)
+
+
+def features() -> Features:
+    """What the running kernel can do: found out by trying, when it is asked for.
+
+    `features()["map_types"]["ringbuf"]` is an answer that is true where the kernel has it, with
+    the evidence and the first Linux that has it; `features().helpers("xdp")` answers by helper.
+    Raises nothing: what cannot be known is unknown.
+    """
+    from ebpfasm.runtime.features import features as of_this_kernel
+
+    return of_this_kernel()

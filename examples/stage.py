@@ -100,8 +100,11 @@ class Stage:
 
 
 @contextmanager
-def stage(options: argparse.Namespace, *addresses: str) -> Iterator[Stage]:
-    """Set the stage that the options ask for; addresses are those of a scratch pair's near end.
+def stage(
+    options: argparse.Namespace, *addresses: str, queues: int = 1
+) -> Iterator[Stage]:
+    """Set the stage that the options ask for; addresses are those of a scratch pair's near end,
+    which has so many queues.
 
     Ctrl-C and SIGTERM end `seconds`, in good order.
     """
@@ -109,7 +112,7 @@ def stage(options: argparse.Namespace, *addresses: str) -> Iterator[Stage]:
         if options.iface is not None:
             yield Stage(options.iface, plain.stop, options.duration, options.interval)
             return
-        with VethPair(near_addresses=addresses) as pair, pair.near.entered():
+        with VethPair(near_addresses=addresses, queues=queues) as pair, pair.near.entered():
             here = Stage(pair.near_name, plain.stop, options.duration, options.interval, pair)
             try:
                 yield here

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import ExitStack
-from types import TracebackType
-from typing import Any, Protocol, Self
+from typing import Any, Protocol
 
 from ebpfasm.analysis.vm import RunResult, VirtualMachine, World
 from ebpfasm.analysis.vm.coverage import Coverage
+from ebpfasm.closing import Closing
+from ebpfasm.errors import VmError, error
+from ebpfasm.ir.contents import Contents
 from ebpfasm.ir.specs import CollectionSpec, ProgramSpec
 from ebpfasm.runtime.collection import Collection
 from ebpfasm.runtime.programs import Program
@@ -59,7 +62,7 @@ class AnyProgram:
         return f"<AnyProgram {self.name!r}>"
 
 
-class AnyCollection:
+class AnyCollection(Closing):
     """Programs and maps by name; all programs see the same maps.
 
     `world` is the virtual machine's (clock, task, printed lines), None in the kernel. Close it,
@@ -88,31 +91,32 @@ class AnyCollection:
         """Close what the kernel keeps open for it."""
         self._opened.close()
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        exception: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self.close()
-
 
 def open_anywhere(
-    spec: CollectionSpec, engine: str, *, coverage: Coverage | None = None, **options: Any
+    spec: CollectionSpec,
+    engine: str,
+    *,
+    coverage: Coverage | None = None,
+    kconfig: Mapping[str, str | int | bool] | None = None,
+    **options: Any,
 ) -> AnyCollection:
     """Make a collection ready to run in "kernel", "vm" or "reference".
 
-    `options` are the virtual machine's: of its World, `budget` and `functions`; the kernel has
-    none. Raises what `ebpfasm.load` raises, and VmError.
+    `kconfig` gives values of .kconfig variables, as `ebpfasm.load` takes them; the virtual machine
+    has no other. `options` are the virtual machine's: of its World, `budget` and `functions`; the
+    kernel has none. Raises what `ebpfasm.load` raises, and VmError.
     """
     if engine == "kernel":
-        return _in_kernel(spec)
+        return _in_kernel(spec, kconfig or {})
     world_options = {name: options.pop(name) for name in _OF_WORLD if name in options}
     world = World(spec.maps.values(), **world_options)
+    if spec.kconfig:
+        _configure(spec, world, kconfig or {})
     options |= {"world": world, "coverage": coverage, "native": engine != "reference"}
+    for map in spec.maps.values():
+        for key, ref in map.initial.items():
+            if map.type == "prog_array" and ref.name in spec.programs:
+                world.maps[map.name].fill({key: spec.programs[ref.name]})
     programs = {}
     for name, each in spec.programs.items():
         machine = virtual_machine(each, **options)
@@ -120,21 +124,50 @@ def open_anywhere(
     return AnyCollection(engine, programs, world.maps, world, ExitStack())
 
 
-_OF_WORLD = ("cpus", "seed", "now", "functions")
+_OF_WORLD = (
+    "cpus", "seed", "now", "functions", "task", "network", "sysctl", "symbols", "counters",
+    "branches",
+)  # fmt: skip
 
 
 def _vm_run(machine: VirtualMachine) -> Callable[..., RunResult]:
     return lambda data, ctx, repeat: machine.run(data, ctx, repeat=repeat)
 
 
-def _in_kernel(spec: CollectionSpec) -> AnyCollection:
+def _configure(
+    spec: CollectionSpec, world: World, given: Mapping[str, str | int | bool]
+) -> None:
+    """Give .kconfig variables their values. Raises VmError where one has none."""
+    from ebpfasm.runtime.loading.kconfig import packed
+
+    found = world.maps.get(".kconfig")
+    if found is None:
+        return
+    key = bytes(found.key_size)
+    value = bytearray(found.lookup_bytes(key) or b"")
+    contents = spec.maps[".kconfig"].contents
+    written = contents.written if isinstance(contents, Contents) else frozenset()
+    for each in spec.kconfig.values():
+        if each.name in given:
+            content = packed(each, given[each.name], sys.byteorder)
+            value[each.offset : each.offset + len(content)] = content
+        elif not each.weak and each.offset not in written:
+            hint = f'give it one: kconfig={{"{each.name}": ...}}'
+            raise VmError(error("vm-input", f"{each.name} has no value here", hint=hint))
+    found.update_bytes(key, value)
+
+
+def _in_kernel(
+    spec: CollectionSpec, kconfig: Mapping[str, str | int | bool]
+) -> AnyCollection:
     from ebpfasm.runtime.loader import load
 
     with ExitStack() as opened:
-        live = opened.enter_context(load(spec))
+        live = opened.enter_context(load(spec, kconfig=kconfig))
         programs = {
             name: AnyProgram(name, live.programs[name], _kernel_run(live, each))
             for name, each in spec.programs.items()
+            if name in live.programs  # optional ones are not loaded
         }
         return AnyCollection("kernel", programs, live.maps, None, opened.pop_all())
 

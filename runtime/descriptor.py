@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import os
 import warnings
-from types import TracebackType
-from typing import Self
+
+from ebpfasm.closing import Closing
 
 
-class Descriptor:
+class Descriptor(Closing):
     """An open descriptor of a kernel object, closed at the end of its `with` block.
 
     Forgotten ones are closed when they are collected, with a ResourceWarning, as files are.
@@ -40,17 +40,6 @@ class Descriptor:
         fd, self._fd = self._fd, -1
         if fd >= 0:
             os.close(fd)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        exception: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self.close()
 
     def __del__(self) -> None:
         if self._fd >= 0:

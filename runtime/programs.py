@@ -4,69 +4,40 @@ from __future__ import annotations
 
 import errno
 import os
-import struct
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Iterable
+from typing import TypeVar
 
-from ebpfasm.errors import unsupported
 from ebpfasm.ir.specs import ProgramSpec
 from ebpfasm.isa.kinds import PROGRAM_TYPES
-from ebpfasm.runtime import syscall
-from ebpfasm.runtime.descriptor import Descriptor
-from ebpfasm.runtime.objects import object_info, pin, text_of
-from ebpfasm.runtime.refusals import BPF, ENOTSUPP, refused, rights_for
+from ebpfasm.runtime.attaching import Attachable
+from ebpfasm.runtime.program_info import (
+    JITED,
+    XLATED,
+    ProgramInfo,
+    read_program_info,
+    read_table,
+)
+from ebpfasm.runtime.refusals import BPF, refused
+from ebpfasm.runtime.testrun import (
+    ATTEMPTS,
+    GROWTH,
+    LIVE_FRAMES,
+    ON_CPU,
+    PACKET_TYPES,
+    Runner,
+    Settings,
+    TestRun,
+    TestRuns,
+    failure,
+)
+from ebpfasm.runtime.testrun import runner as make_runner
 
-if TYPE_CHECKING:
-    from ebpfasm.runtime.links import Link, Mode, Via
+T = TypeVar("T")
 
-# Types whose test run takes a frame; the others take a context alone.
-_PACKET_TYPES = frozenset({
-    "xdp", "socket_filter", "sched_cls", "sched_act", "cgroup_skb", "lwt_in", "lwt_out",
-    "lwt_xmit", "lwt_seg6local", "flow_dissector", "netfilter",
-})  # fmt: skip
-_ETHERNET = 14  # bytes of header without which the kernel runs no packet program
-_GROWTH = 4096  # bytes that a program may add to a frame before the caller must say more
-
-# prog_fd, retval, sizes in and out, data in and out, repeat, duration, ctx sizes and places
-_TEST_RUN = struct.Struct("=IIIIQQIIIIQQIII4x")
-# struct bpf_prog_info up to verified_insns
-_INFO = struct.Struct("=II8sIIQQQIIQ16sIIQQIIQQIIQIIQQIIIIQQQQI4x")
-_XLATED_LENGTH, _XLATED_PLACE, _MAP_IDS = 20, 32, 52  # offsets in it
-
-
-@dataclass(frozen=True, slots=True)
-class ProgramInfo:
-    """What the kernel says of a program (BPF_OBJ_GET_INFO_BY_FD).
-
-    Lengths in bytes; `load_time` in nanoseconds since boot. `verified_instructions` is 0 where
-    the kernel is older than 5.16, `btf_id` where the program came without BTF.
-    """
-
-    id: int
-    type: str
-    name: str
-    tag: str
-    xlated_length: int
-    jited_length: int
-    load_time: int
-    map_ids: tuple[int, ...]
-    btf_id: int
-    verified_instructions: int
+_PART = 4096  # frames of one call into the native core
 
 
-@dataclass(frozen=True, slots=True)
-class TestRun:
-    """The outcome of a test run; `duration_ns` is the mean of its repetitions."""
-
-    __test__ = False  # no test class, whatever pytest makes of the name
-
-    retval: int
-    data_out: bytes
-    duration_ns: int
-    ctx_out: bytes = b""
-
-
-class Program(Descriptor):
+class Program(Attachable):
     """A program in the kernel. `log` is the verifier's, where one was asked for."""
 
     def __init__(self, spec: ProgramSpec, fd: int, log: str = "") -> None:
@@ -75,6 +46,8 @@ class Program(Descriptor):
         row = PROGRAM_TYPES.find(spec.type)
         self.type = row.name if row is not None else spec.type
         self.log = log
+        self._growth = GROWTH if self.type in PACKET_TYPES else 0
+        self._idle: list[tuple[object, Runner]] = []  # what has run, for the next run of its kind
         super().__init__(fd)
 
     @property
@@ -84,40 +57,21 @@ class Program(Descriptor):
 
     def info(self) -> ProgramInfo:
         """Ask the kernel about the program. Raises LoadError."""
-        raw = bytearray(_INFO.size)
-        self._ask(raw)
-        fields = _INFO.unpack(raw)
-        ids = bytearray(4 * fields[9])
-        if ids:
-            again = bytearray(_INFO.size)
-            struct.pack_into("=IQ", again, _MAP_IDS, fields[9], syscall.address(ids))
-            self._ask(again)
-        return ProgramInfo(
-            id=fields[1],
-            type=PROGRAM_TYPES.name_of(fields[0]),
-            name=text_of(fields[11]),
-            tag=fields[2].hex(),
-            xlated_length=fields[4],
-            jited_length=fields[3],
-            load_time=fields[7],
-            map_ids=struct.unpack(f"={fields[9]}I", ids),
-            btf_id=fields[20],
-            verified_instructions=fields[-1],
-        )
+        return self._asked(read_program_info)
 
     def xlated(self) -> bytes:
         """Read the instructions as the kernel rewrote them. Empty without the right to see them."""
-        code = bytearray(self.info().xlated_length)
-        raw = bytearray(_INFO.size)
-        struct.pack_into("=I", raw, _XLATED_LENGTH, len(code))
-        struct.pack_into("=Q", raw, _XLATED_PLACE, syscall.address(code))
-        self._ask(raw)
-        (shown,) = struct.unpack_from("=Q", raw, _XLATED_PLACE)
-        return bytes(code) if shown else b""
+        length = self.info().xlated_length
+        return self._asked(lambda fd: read_table(fd, XLATED, length))
 
-    def _ask(self, raw: bytearray) -> None:
+    def jited(self) -> bytes:
+        """Read the machine code, of subprograms too. Empty without a JIT or the right to see it."""
+        length = self.info().jited_length
+        return self._asked(lambda fd: read_table(fd, JITED, length))
+
+    def _asked(self, read: Callable[[int], T]) -> T:
         try:
-            object_info(self.fd, raw)
+            return read(self.fd)
         except OSError as refusal:
             what = f"ask about program {self.name!r}"
             raise refused("load-failed", what, refusal.errno or 0, needs=BPF) from None
@@ -129,74 +83,114 @@ class Program(Descriptor):
         repeat: int = 1,
         ctx: bytes | None = None,
         data_out_size: int | None = None,
+        cpu: int | None = None,
+        live_frames: bool = False,
+        batch_size: int = 0,
     ) -> TestRun:
         """Run the program on a frame or context, without attaching it (BPF_PROG_TEST_RUN).
 
         Newer kernels want the 14 bytes of an Ethernet header at least. The frame that comes
         out may be longer; `data_out_size` is the room for it, by default 4096 bytes more than
-        `data`. Raises LoadError, NotSupported for program types that the kernel cannot run so.
+        `data`. `cpu` chooses where a raw tracepoint program runs. With `live_frames` (Linux
+        5.18) XDP's verdicts are obeyed: `repeat` frames are passed on, sent or redirected, in
+        batches of `batch_size` (0: the kernel's 64), and none comes out here.
+        Raises LoadError, NotSupported for program types that the kernel cannot run so.
         """
+        if type(data) is not bytes:
+            data = bytes(data)
+        kind = repeat, ctx, data_out_size, cpu, live_frames, batch_size
+        try:
+            known, runner = self._idle.pop()  # out of the list while this thread uses it
+        except IndexError:
+            known, runner = None, make_runner(self.fd, self.type)
+        if known != kind or (data_out_size is None and runner.room < len(data) + self._growth):
+            runner.prepare(self._settings(len(data), *kind), bytes(ctx or b""))
+        try:
+            outcome = runner.run(data)
+        except OSError as refusal:
+            outcome = self._run_again(runner, data, refusal)
+        if self._fd >= 0:
+            self._idle.append((kind, runner))
+        return outcome
+
+    def test_run_each(self, frames: Iterable[bytes], *, repeat: int = 1) -> TestRuns:
+        """Run the program on each frame, as `test_run` does it, at less cost for each.
+
+        Raises what `test_run` raises; a frame that cannot be run ends it.
+        """
+        wanted = [each if type(each) is bytes else bytes(each) for each in frames]
+        found = TestRuns()
+        if not wanted:
+            return found
+        runner = make_runner(self.fd, self.type)
+        largest = max(map(len, wanted))
+        runner.prepare(self._settings(largest, repeat, None, None, None, False, 0), b"")
+        while len(found) < len(wanted):
+            try:
+                # A part at a time: signals are seen between, and memory stays small.
+                runner.run_each(wanted[len(found) : len(found) + _PART], found)
+            except OSError as refusal:
+                if refusal.errno != errno.EINTR:
+                    frame = wanted[len(found)]
+                    raise failure(self.name, self.type, refusal, frame, runner) from None
+        return found
+
+    def _run_again(self, runner: Runner, data: bytes, refusal: OSError) -> TestRun:
+        """Where a signal came between, try again after Python's own handlers have run."""
+        for _ in range(ATTEMPTS):
+            if refusal.errno != errno.EINTR:
+                break
+            try:
+                return runner.run(data)
+            except OSError as again:
+                refusal = again
+        raise failure(self.name, self.type, refusal, data, runner) from None
+
+    def _settings(
+        self,
+        size: int,
+        repeat: int,
+        _: bytes | None,
+        room: int | None,
+        cpu: int | None,
+        live_frames: bool,
+        batch_size: int,
+    ) -> Settings:
         if not 1 <= repeat < 1 << 32:
             raise ValueError(f"repeat is a number from 1, not {repeat}")
-        packet = self.type in _PACKET_TYPES
-        room = data_out_size if data_out_size is not None else len(data) + _GROWTH * packet
-        into, out = bytearray(data), bytearray(room)
-        ctx_into, ctx_out = bytearray(ctx or b""), bytearray(len(ctx or b""))
-        attributes = bytearray(_TEST_RUN.pack(
-            self.fd, 0, len(into), len(out), syscall.address(into), syscall.address(out), repeat, 0,
-            len(ctx_into), len(ctx_out), syscall.address(ctx_into), syscall.address(ctx_out),
-            0, 0, 0,
-        ))  # fmt: skip
-        try:
-            syscall.bpf(syscall.PROG_TEST_RUN, attributes)
-        except OSError as refusal:
-            self._test_run_failed(refusal.errno or 0, data, room, attributes)
-        fields = _TEST_RUN.unpack(attributes)
-        return TestRun(fields[1], bytes(out[: fields[3]]), fields[7], bytes(ctx_out[: fields[9]]))
+        if room is None:
+            # More than this frame needs, so that others find the room made already.
+            room = size + 2 * self._growth
+        flags = 0 if cpu is None else ON_CPU
+        if live_frames:
+            flags, room = flags | LIVE_FRAMES, 0
+        # Some types take no number of repetitions; 0 is once for all.
+        times = 0 if repeat == 1 else repeat
+        return Settings(times, room, flags, cpu or 0, batch_size)
 
-    def _test_run_failed(self, number: int, data: bytes, room: int, attributes: bytearray) -> None:
-        what = f"test-run program {self.name!r}"
-        if number in (ENOTSUPP, errno.EOPNOTSUPP):
-            raise unsupported(f"a test run of a program of type {self.type}") from None
-        why, hint = "", None
-        if number == errno.ENOSPC:
-            why = f"{_TEST_RUN.unpack(attributes)[3]} bytes came out, and there was room for {room}"
-            hint = "give data_out_size"
-        elif number == errno.EINVAL and self.type in _PACKET_TYPES and len(data) < _ETHERNET:
-            why = f"a frame has at least {_ETHERNET} bytes (an Ethernet header); got {len(data)}"
-        needs = rights_for(self.type)
-        raise refused("test-run-failed", what, number, why=why, needs=needs, hint=hint) from None
+    def close(self) -> None:
+        """Give the descriptor back. The kernel frees the program with its last user."""
+        self._idle.clear()
+        super().close()
 
-    def attach_xdp(
-        self, iface: str | int, mode: Mode = "auto", *, replace: bool = False, via: Via = "auto"
-    ) -> Link:
-        """Attach to a network interface, by name or index, and return the link.
+    @classmethod
+    def open(cls, path: str | os.PathLike[str]) -> Program:
+        """Open a program that is pinned in a BPF file system. Raises LoadError."""
+        from ebpfasm.runtime.existing import pinned_program
 
-        `mode` is "native" (in the driver), "generic" (in the stack, for any driver), "offload"
-        (on the card) or "auto", which leaves it to the kernel. `via` is "link" for a BPF link,
-        "netlink", or "auto": a link where the kernel has them for XDP (5.9). `replace` takes
-        the place of a program that was attached without a link; it does not come back.
-        Raises LoadError: interface-missing, attach-failed, permission.
-        """
-        from ebpfasm.runtime.xdp import attach
+        return pinned_program(path)
 
-        return attach(self, iface, mode, replace=replace, via=via)
+    @classmethod
+    def from_id(cls, number: int) -> Program:
+        """Open a program by its id. Raises LoadError, whose errno is ENOENT if there is none."""
+        from ebpfasm.runtime.existing import program_by_id
 
-    def attach(self, target: str | int, **options: Any) -> Link:
-        """Attach in the way that is usual for the program's type. Raises NotSupported, LoadError.
+        return program_by_id(number)
 
-        For XDP programs `target` is the interface and the options are those of attach_xdp.
-        """
-        if self.type != "xdp":
-            raise unsupported(
-                f"attaching programs of type {self.type or 'unknown'}",
-                hint="for now ebpfasm attaches xdp programs",
-            )
-        return self.attach_xdp(target, **options)
-
-    def pin(self, path: str | os.PathLike[str]) -> None:
-        """Give the program a name in a BPF file system, which keeps it loaded. Raises LoadError."""
-        pin(self.fd, path, f"program {self.name!r}")
+    @property
+    def called(self) -> str:
+        """What messages call it."""
+        return f"program {self.name!r}"
 
     def __repr__(self) -> str:
         where = "closed" if self.closed else f"fd {self.fd}"

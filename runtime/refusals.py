@@ -41,6 +41,16 @@ def rights_for(program_type: str) -> tuple[str, ...]:
     return BPF + network + tracing
 
 
+def name_of(number: int) -> str:
+    """Name an errno as the kernel does.
+
+    >>> name_of(95), name_of(524)
+    ('EOPNOTSUPP', 'ENOTSUPP')
+    """
+    own = {errno.EOPNOTSUPP: "EOPNOTSUPP", ENOTSUPP: "ENOTSUPP"}
+    return own.get(number) or errno.errorcode.get(number, str(number))
+
+
 def meaning(number: int) -> str:
     """Say an errno in words.
 
@@ -49,7 +59,7 @@ def meaning(number: int) -> str:
     """
     if number == ENOTSUPP:
         return "Operation not supported by the kernel (ENOTSUPP)"
-    return f"{os.strerror(number)} ({errno.errorcode.get(number, number)})"
+    return f"{os.strerror(number)} ({name_of(number)})"
 
 
 def refused(
@@ -70,7 +80,7 @@ def refused(
     """
     if number == errno.EPERM and needs:
         return LoadError(_permission(what, needs, span), errno=number)
-    reason = f"{why} ({errno.errorcode.get(number, number)})" if why else meaning(number)
+    reason = f"{why} ({name_of(number)})" if why else meaning(number)
     return LoadError(error(code, f"cannot {what}: {reason}", span, hint=hint), errno=number)
 
 

@@ -10,7 +10,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
 
 from ebpfasm.analysis.vm import RunResult, VirtualMachine, World
-from ebpfasm.analysis.vm.context import layout, pack
+from ebpfasm.analysis.vm.context import Context, layout, pack
 from ebpfasm.analysis.vm.machine import BUDGET, Machine
 from ebpfasm.analysis.vm.result import changes
 from ebpfasm.analysis.vm.virtual import Engine as MachineEngine
@@ -39,7 +39,6 @@ __all__ = [
 
 # "vm" is the virtual machine, in C where the native core is built; "reference" always in Python
 Engine = Literal["auto", "kernel", "vm", "reference"]
-Context = bytes | Mapping[str, int]
 Contents = Mapping[str, Mapping[Any, Any]]
 
 IS_LINUX = sys.platform.startswith("linux")
@@ -115,8 +114,8 @@ def virtual_machine(
     """Make a machine for a program: with the native engine where it is built, and wanted.
 
     With `coverage` the reference engine runs it and counts lines there.
-    `functions` are Python functions in place of helpers; `cpus`, `seed` and `now` make the world
-    another one (ebpfasm.analysis.vm.World). Raises LinkError and VmError.
+    `functions` are Python functions in place of helpers and kernel functions; the other options
+    make the world another one (ebpfasm.analysis.vm.World). Raises LinkError and VmError.
     """
     from ebpfasm.analysis.vm import Interpreter
     from ebpfasm.native import native_core
@@ -156,10 +155,15 @@ def kernel_run(
     collection: Collection, program: ProgramSpec, data: bytes, ctx: Context | None, repeat: int = 1
 ) -> RunResult:
     """Run a loaded program by BPF_PROG_TEST_RUN. Raises what Program.test_run raises."""
-    before = snapshot(collection)
+    from ebpfasm.runtime.sent import reading
+
     raw = _context(program, data, ctx)
-    outcome = collection.programs[program.name].test_run(data, repeat=repeat, ctx=raw)
-    after = snapshot(collection)
+    names = {each.name for each in program.maps} & collection.maps.keys()
+    with reading(collection.maps[name] for name in sorted(names)) as sent:
+        before = snapshot(collection)
+        outcome = collection.programs[program.name].test_run(data, repeat=repeat, ctx=raw)
+        after = snapshot(collection)
+        events = sent.take() if sent is not None else None
     return RunResult(
         retval=outcome.retval,
         data_out=outcome.data_out,
@@ -168,14 +172,18 @@ def kernel_run(
         maps=after,
         ctx_out=outcome.ctx_out,
         changes=changes(before, after),
+        printk=None,
+        events=events,
     )
 
 
 def _context(program: ProgramSpec, data: bytes, ctx: Context | None) -> bytes | None:
     """The context as the kernel takes it: it wants the frame's length in xdp_md itself."""
-    if not isinstance(ctx, Mapping):
+    if ctx is None or isinstance(ctx, bytes):
         return ctx
-    shape = layout(program.type)
+    shape = layout(program.type, program.attach_type)
+    if isinstance(ctx, tuple):
+        return bytes(pack(shape, ctx))
     if shape.struct == "xdp_md" and not {"data", "data_end"} & ctx.keys():
         ctx = {**ctx, "data_end": len(data)}
     return bytes(pack(shape, ctx))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
-from ebpfasm.asm.translated import Translated
+from ebpfasm.asm.writing.translated import Translated
 from ebpfasm.btf import codec
 from ebpfasm.btf.types import Func
 from ebpfasm.errors import BtfError

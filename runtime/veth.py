@@ -9,9 +9,9 @@ import socket
 import time
 from collections.abc import Iterable, Sequence
 from contextlib import ExitStack
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
+from ebpfasm.closing import Closing
 from ebpfasm.runtime.netlink import with_netlink
 from ebpfasm.runtime.netns import Namespace
 from ebpfasm.runtime.refusals import refused
@@ -25,12 +25,13 @@ _IFA_F_NODAD = 2
 _SYSCTL = "/proc/sys/net/ipv6/conf"
 
 
-class VethPair:
+class VethPair(Closing):
     """A veth pair, `near_name` in namespace `near` and `far_name` in namespace `far`, both up.
 
     Addresses are given as "10.0.0.1/24" or "fd00::1/64". Without an IPv6 address IPv6 is off at
     both ends, so that no frame arrives that nobody sent; with one, neighbour discovery is quiet
-    but the kernel still reports multicast groups. Raises LoadError where a right is missing.
+    but the kernel still reports multicast groups. Each end has so many `queues` to send and to
+    receive. Raises LoadError where a right is missing.
     """
 
     def __init__(
@@ -40,7 +41,9 @@ class VethPair:
         *,
         near_addresses: Sequence[str] = (),
         far_addresses: Sequence[str] = (),
+        queues: int = 1,
     ) -> None:
+        self._queues = queues
         self.near_name = near_name
         self.far_name = far_name
         with ExitStack() as opened:
@@ -100,27 +103,17 @@ class VethPair:
         """Close socket and namespaces; the kernel takes the interfaces away with them."""
         self._opened.close()
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        exception: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self.close()
-
     def _build(self, near_addresses: Sequence[str], far_addresses: Sequence[str]) -> None:
         addresses = [*near_addresses, *far_addresses]
         ipv6 = any(ipaddress.ip_interface(each).version == 6 for each in addresses)
         for namespace in (self.near, self.far):
             with namespace.entered():
                 _quiet(ipv6)
-        peer = {"ifname": self.far_name, "net_ns_fd": self.far.fd}
+        count = {"num_tx_queues": self._queues, "num_rx_queues": self._queues}
+        peer = {"ifname": self.far_name, "net_ns_fd": self.far.fd, **count}
         with_netlink(
             lambda netlink: netlink.link(
-                "add", ifname=self.near_name, index=_NEAR_INDEX, kind="veth", peer=peer
+                "add", ifname=self.near_name, index=_NEAR_INDEX, kind="veth", peer=peer, **count
             ),
             namespace=self.near.fd,
         )

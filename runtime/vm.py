@@ -11,10 +11,11 @@ from collections.abc import Sequence
 from functools import cache
 from typing import Any
 
-from ebpfasm.analysis.vm.code import Step
+from ebpfasm.analysis.vm.code import Step, kfunc_name
 from ebpfasm.analysis.vm.faults import Fault, stopped
 from ebpfasm.analysis.vm.helpers import call_helper
 from ebpfasm.analysis.vm.initialised import all_written
+from ebpfasm.analysis.vm.kfuncs import call_kfunc
 from ebpfasm.analysis.vm.machine import DEPTH, MAY_GOTO, TAIL_CALLS, Machine
 from ebpfasm.analysis.vm.memory import Region
 from ebpfasm.analysis.vm.packet import HEADROOM, SHARED_INFO
@@ -28,6 +29,7 @@ _WRITABLE, _CONTEXT = 1, 2  # flags of a region
 _START = 1 << 15  # in a step's `writes`: a function begins here
 # Helpers that C answers, where the test has no function of its own for them.
 _BUILTIN = (1, 2, 3, 5, 7, 8, 181)
+_PLACES = ("data", "data_end", "data_meta", "object")  # of pointer fields, as C numbers them
 _U64 = (1 << 64) - 1
 
 
@@ -88,8 +90,9 @@ class NativeEngine:
             vm.builtin[number] = number not in machine.world.functions
         shape = machine.shape
         vm.pointer_count = len(shape.pointers)
-        for index, offset in enumerate(shape.pointers):
-            vm.pointer_at[index] = offset
+        for index, (offset, pointer) in enumerate(shape.pointers.items()):
+            vm.pointer_at[index], vm.pointer_width[index] = offset, pointer.width
+            vm.pointer_to[index] = _PLACES.index(pointer.to)
         vm.ranges_all = shape.writable is None
         ranges = shape.writable or ()
         vm.range_count = len(ranges)
@@ -210,6 +213,12 @@ class NativeEngine:
         """Instructions of the last run."""
         return int(self.vm.count)
 
+    def places(self) -> tuple[int, ...]:
+        """The addresses of the instructions that are running, the innermost call first."""
+        vm = self.vm
+        sites = [vm.at, *(vm.frames[index].site for index in range(vm.depth - 1, 0, -1))]
+        return tuple(self.machine.code_region.element(at) for at in sites)
+
     def call(self, address: int, *arguments: int) -> int:
         """Run a callback for a helper."""
         vm = self.vm
@@ -246,7 +255,9 @@ class NativeEngine:
         number = vm.registers[each.dst] if each.spec.form is Form.CALL_REG else each.imm
         self._show_frames()
         world.chance = vm.chance
-        if number == TAIL_CALL and TAIL_CALL not in world.functions:
+        if each.spec.form is Form.CALL_KFUNC:
+            result = call_kfunc(self.machine, kfunc_name(each), list(vm.registers[1:6]))
+        elif number == TAIL_CALL and TAIL_CALL not in world.functions:
             if self._tail_call():
                 return
             result = -2
@@ -307,7 +318,9 @@ class NativeEngine:
         run, None where this kind of program must be run packet by packet. Raises VmError.
         """
         vm, machine = self.vm, self.machine
-        if not machine.shape.packet or machine.packet_skip:
+        if machine.shape.struct not in ("xdp_md", "__sk_buff") or machine.packet_skip:
+            return None
+        if machine.reads_socket or machine.linked.type == "flow_dissector":
             return None
         machine.begin(b"", None)
         self._mirror_maps()
@@ -369,6 +382,10 @@ def _operation(step: Step, operations: dict[str, int]) -> tuple[int, int]:
         case Form.SWAP:
             swaps = spec.op == "bswap" or (spec.op == "be") == (sys.byteorder == "little")
             return operations[f"{'swap' if swaps else 'cut'}{spec.width}"], 0
+        case Form.CAST:
+            return operations["mov64_reg"], 0
+        case Form.CALL_KFUNC:
+            return operations["call_helper"], -1
         case Form.LOAD_ACQUIRE:
             return operations[f"ldx{_SIZES[spec.width]}"], 0
         case Form.STORE_RELEASE:

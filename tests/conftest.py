@@ -1,10 +1,10 @@
-"""Markers and options of the whole suite: `kernel`, `tool(name)`, and `--bless`."""
+"""Markers and options of the whole suite: `kernel`, `tool(name)`, `needs(feature)`, `--bless`."""
 
 from __future__ import annotations
 
 import pytest
 
-from tests import support
+from tests import features, support
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -13,11 +13,30 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         action="store_true",
         help="rewrite the expectations in tests/data by what the program says now; read the diff",
     )
+    parser.addoption(
+        "--features",
+        metavar="NAMES",
+        help="only tests that need one of these (tests/features.py), with commas between",
+    )
 
 
 @pytest.fixture(scope="session")
 def bless(request: pytest.FixtureRequest) -> bool:
     return bool(request.config.getoption("--bless"))
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    wanted = config.getoption("--features")
+    if wanted is None:
+        return
+    names = set(str(wanted).split(","))
+    chosen = [
+        item
+        for item in items
+        if any(names & set(marker.args) for marker in item.iter_markers("needs"))
+    ]
+    config.hook.pytest_deselected(items=[item for item in items if item not in chosen])
+    items[:] = chosen
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
@@ -29,3 +48,7 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
         if refusal:
             support.missing("kernel", support.bpf_advice(refusal))
         support.mount_kernel_filesystems()
+    for marker in item.iter_markers("needs"):
+        for name in marker.args:
+            if features.unsupported(name):
+                pytest.skip(f"unsupported: {name}")

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 # Rooms on one line do not import each other; each looks only at lines above its own here.
 FLOORS = (
-    {"_native", "codes", "frozen"},
+    {"_native", "closing", "codes", "frozen"},
     {"errors", "native"},
     {"isa", "btf"},
     {"ir"},

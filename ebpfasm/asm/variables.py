@@ -192,7 +192,7 @@ class Variables:
                 self._fix(section.contents, fixup)
             if name != LICENSE and section.contents.here:
                 content = bytes(section.contents.data)
-                yield data_map(name, section.contents.here, content, span=section.span)
+                yield data_map(name, section.contents.here, content, self._order, span=section.span)
 
     def _fix(self, target: Contents, fixup: contents.Fixup) -> None:
         value = resolve(fixup.value, self._meaning, self._wrong.append)

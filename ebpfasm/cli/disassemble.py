@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 import ebpfasm
-from ebpfasm.asm.dialects import Dialect
+from ebpfasm.asm.reading.dialects import Dialect
 from ebpfasm.cli.assemble import DIALECTS, byteorder_option, output_option
 from ebpfasm.cli.files import (
     json_option,
@@ -31,6 +31,9 @@ from ebpfasm.ir import (
     link,
 )
 from ebpfasm.isa.codec import ByteOrder
+
+if TYPE_CHECKING:
+    from ebpfasm.runtime.programs import Program
 
 
 @click.command("disasm")
@@ -122,7 +125,7 @@ def _elf(file: Path) -> bytes | None:
 def _of_object(
     content: bytes, file: Path, dialect: Dialect, source: bool, plain: bool, as_json: bool
 ) -> str:
-    from ebpfasm.asm.object_printer import print_object
+    from ebpfasm.asm.writing.object_printer import print_object
     from ebpfasm.elf import read_object
     from ebpfasm.emit.objdump import objdump
 
@@ -166,18 +169,25 @@ def _live(
     source: bool,
     as_json: bool,
 ) -> str:
-    from ebpfasm.asm.translated import functions, print_translated
-    from ebpfasm.runtime import inspect
+    from ebpfasm.runtime import existing
 
     if number is not None:
-        opened = inspect.open_id(number)
+        opened = existing.program_by_id(number)
     elif pin is not None:
-        opened = inspect.open_pinned(pin)
+        opened = existing.pinned_program(pin)
     else:
-        opened = inspect.open_named(name=name, tag=tag)
+        opened = existing.find_program(name=name, tag=tag)
     with opened as program:
-        info = program.info()
-        found = inspect.translated(program)
+        return live_text(program, dialect, source, as_json)
+
+
+def live_text(program: Program, dialect: Dialect, source: bool, as_json: bool) -> str:
+    """A loaded program as text or JSON, as the kernel runs it. Raises LoadError."""
+    from ebpfasm.asm.writing.translated import functions, print_translated
+    from ebpfasm.runtime import inspect
+
+    info = program.info()
+    found = inspect.translated(program)
     if not as_json:
         head = f"program {info.id}: {info.name}, {info.type}, tag {info.tag}, as the kernel runs it"
         return print_translated(found, dialect, head=head, source=source)
@@ -253,7 +263,7 @@ def _collection_as_json(
 def _functions(
     program: ProgramSpec, dialect: Dialect, byteorder: ByteOrder
 ) -> list[dict[str, Any]]:
-    from ebpfasm.asm import mnemonic_printer, printer
+    from ebpfasm.asm.writing import mnemonic_printer, printer
     from ebpfasm.emit import image
 
     write = printer.text_of if dialect == "llvm" else mnemonic_printer.text_of

@@ -18,6 +18,7 @@ from ebpfasm.ir import CollectionSpec, ProgramSpec
 from ebpfasm.isa.codec import ByteOrder
 
 if TYPE_CHECKING:
+    from ebpfasm.btf.index import BtfIndex
     from ebpfasm.ir.object import Object
 
 _INCLUDE, _BTF = "ebpfasm.include", "ebpfasm.btf"
@@ -76,6 +77,16 @@ def open_file(
     return ebpfasm.assemble(
         text, dialect=dialect, name="<stdin>", include=include, btf=btf, byteorder=byteorder
     )
+
+
+def given_btf() -> BtfIndex | None:
+    """The types that the user gave for the kernel's; None where it was not said."""
+    path = click.get_current_context().meta[_BTF]
+    if path is None:
+        return None
+    from ebpfasm.btf.index import BtfIndex
+
+    return BtfIndex.of(path)
 
 
 def object_of_file(

@@ -94,9 +94,9 @@ def _show(program: ebpfasm.ProgramSpec, result: ebpfasm.RunResult, repeat: int) 
     if result.data_out:
         click.echo(f"packet {result.data_out.hex()}")
     _show_maps(result.maps)
-    for line in result.printk:
+    for line in result.printk or ():
         click.echo(f"printk {line}")
-    for event in result.events:
+    for event in result.events or ():
         through = f" through {event.map}" if event.map else ""
         click.echo(f"{event.kind}{through}: key {event.key}, {event.data.hex() or 'no data'}")
 
@@ -197,14 +197,12 @@ def _as_json(result: ebpfasm.RunResult) -> dict[str, Any]:
         "maps": _maps_as_json(result.maps),
     }
     if result.engine != "kernel":
-        found |= {
-            "instructions": result.instructions,
-            "printk": list(result.printk),
-            "events": [
-                {"kind": each.kind, "map": each.map, "key": each.key, "data": each.data.hex()}
-                for each in result.events
-            ],
-        }
+        found |= {"instructions": result.instructions, "printk": list(result.printk or ())}
+    if result.events is not None:
+        found["events"] = [
+            {"kind": each.kind, "map": each.map, "key": each.key, "data": each.data.hex()}
+            for each in result.events
+        ]
     if result.trace:
         found["trace"] = [step.as_dict() for step in result.trace]
     return found

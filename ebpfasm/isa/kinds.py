@@ -97,6 +97,7 @@ class MapType:
     any size from 1 on, `(0,)` that there is none. `fd_value`: user space stores a file
     descriptor. `no_entries`: max_entries must be 0. `needs_btf`: key and value must have BTF
     types. `needs_flag` names the map flag without which creation fails, or is empty.
+    `indexed`: keys are indices below max_entries, and what is not there is an empty slot.
     A value of a `per_cpu` map is, seen from user space, one value for each possible CPU,
     each rounded up to 8 bytes.
     """
@@ -108,6 +109,7 @@ class MapType:
     value_sizes: tuple[int, ...]
     per_cpu: bool
     fd_value: bool
+    indexed: bool
     no_entries: bool
     needs_btf: bool
     needs_flag: str
@@ -199,12 +201,12 @@ def _m(
     traits: str,
     doc: str,
 ) -> MapType:
-    """Build a row; `traits` are the words percpu, fd, noentries, btf and a flag's name."""
+    """Build a row; `traits` are the words percpu, fd, index, noentries, btf and a flag's name."""
     words = traits.split()
     flag = next((word for word in words if word.startswith("BPF_F_")), "")
     return MapType(
         number, name, since, keys, values,
-        per_cpu="percpu" in words, fd_value="fd" in words,
+        per_cpu="percpu" in words, fd_value="fd" in words, indexed="index" in words,
         no_entries="noentries" in words, needs_btf="btf" in words,
         needs_flag=flag, doc=doc,
     )  # fmt: skip
@@ -220,25 +222,25 @@ _P, _A, _L = ProgramType, AttachType, LinkType
 MAP_TYPES = KindTable("map_type", (
     _m( 0, "unspec",                "3.18", _ANY,    _ANY,   "",                              "No map: the number 0 is never created"),
     _m( 1, "hash",                  "3.19", _ANY,    _ANY,   "",                              "Hash table"),
-    _m( 2, "array",                 "3.19", (4,),    _ANY,   "",                              "Array, zeroed at creation; its elements are never deleted"),
-    _m( 3, "prog_array",            "4.2",  (4,),    (4,),   "fd",                            "Programs that bpf_tail_call jumps to"),
-    _m( 4, "perf_event_array",      "4.3",  (4,),    (4,),   "fd",                            "Perf events, one ring a CPU, that bpf_perf_event_output writes to"),
+    _m( 2, "array",                 "3.19", (4,),    _ANY,   "index",                         "Array, zeroed at creation; its elements are never deleted"),
+    _m( 3, "prog_array",            "4.2",  (4,),    (4,),   "fd index",                      "Programs that bpf_tail_call jumps to"),
+    _m( 4, "perf_event_array",      "4.3",  (4,),    (4,),   "fd index",                      "Perf events, one ring a CPU, that bpf_perf_event_output writes to"),
     _m( 5, "percpu_hash",           "4.6",  _ANY,    _ANY,   "percpu",                        "Hash table with a value for each CPU"),
-    _m( 6, "percpu_array",          "4.6",  (4,),    _ANY,   "percpu",                        "Array with a value for each CPU"),
+    _m( 6, "percpu_array",          "4.6",  (4,),    _ANY,   "percpu index",                  "Array with a value for each CPU"),
     _m( 7, "stack_trace",           "4.6",  (4,),    _ANY,   "",                              "Call stacks by id; a value is an array of addresses, or of build ids"),
-    _m( 8, "cgroup_array",          "4.8",  (4,),    (4,),   "fd",                            "Cgroups that a task or packet is tested against"),
+    _m( 8, "cgroup_array",          "4.8",  (4,),    (4,),   "fd index",                      "Cgroups that a task or packet is tested against"),
     _m( 9, "lru_hash",              "4.10", _ANY,    _ANY,   "",                              "Hash table that evicts the least recently used element when full"),
     _m(10, "lru_percpu_hash",       "4.10", _ANY,    _ANY,   "percpu",                        "Evicting hash table with a value for each CPU"),
     _m(11, "lpm_trie",              "4.11", _ANY,    _ANY,   "BPF_F_NO_PREALLOC",             "Longest-prefix match; a key is a u32 of prefix bits and 1 to 256 bytes"),
-    _m(12, "array_of_maps",         "4.12", (4,),    (4,),   "fd",                            "Array whose values are maps of one kind"),
+    _m(12, "array_of_maps",         "4.12", (4,),    (4,),   "fd index",                      "Array whose values are maps of one kind"),
     _m(13, "hash_of_maps",          "4.12", _ANY,    (4,),   "fd",                            "Hash table whose values are maps of one kind"),
-    _m(14, "devmap",                "4.14", (4,),    (4, 8), "",                              "Interfaces that XDP redirects to; 8-byte values add a program"),
-    _m(15, "sockmap",               "4.14", (4,),    (4, 8), "fd",                            "Array of sockets to redirect to"),
-    _m(16, "cpumap",                "4.15", (4,),    (4, 8), "",                              "CPUs that XDP hands packets to; a value is a queue size and maybe a program"),
-    _m(17, "xskmap",                "4.18", (4,),    (4,),   "fd",                            "AF_XDP sockets that XDP redirects to, usually by receive queue"),
+    _m(14, "devmap",                "4.14", (4,),    (4, 8), "index",                         "Interfaces that XDP redirects to; 8-byte values add a program"),
+    _m(15, "sockmap",               "4.14", (4,),    (4, 8), "fd index",                      "Array of sockets to redirect to"),
+    _m(16, "cpumap",                "4.15", (4,),    (4, 8), "index",                         "CPUs that XDP hands packets to; a value is a queue size and maybe a program"),
+    _m(17, "xskmap",                "4.18", (4,),    (4,),   "fd index",                      "AF_XDP sockets that XDP redirects to, usually by receive queue"),
     _m(18, "sockhash",              "4.18", _ANY,    (4, 8), "fd",                            "Hash table of sockets to redirect to"),
     _m(19, "cgroup_storage",        "4.19", (8, 16), _ANY,   "noentries",                     "A value for each cgroup and attachment; cgrp_storage replaces it"),
-    _m(20, "reuseport_sockarray",   "4.19", (4,),    (4, 8), "fd",                            "Sockets of a SO_REUSEPORT group to choose from"),
+    _m(20, "reuseport_sockarray",   "4.19", (4,),    (4, 8), "fd index",                      "Sockets of a SO_REUSEPORT group to choose from"),
     _m(21, "percpu_cgroup_storage", "4.20", (8, 16), _ANY,   "percpu noentries",              "Cgroup storage with a value for each CPU"),
     _m(22, "queue",                 "4.20", _NO,     _ANY,   "",                              "First in, first out"),
     _m(23, "stack",                 "4.20", _NO,     _ANY,   "",                              "Last in, first out"),

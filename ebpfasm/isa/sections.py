@@ -12,6 +12,8 @@ that began like a known one, are found on request only.
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 from ebpfasm.frozen import dataclass
 from ebpfasm.isa.constants import CONSTANTS
 
@@ -102,6 +104,7 @@ class SectionMatch:
         return sleepable | (CONSTANTS["BPF_F_XDP_HAS_FRAGS"] if self.spec.frags else 0)
 
 
+@lru_cache(1024)
 def resolve(section: str, *, legacy: bool = False) -> SectionMatch | None:
     """Find what a section name means, by libbpf 1.x's rules; None if it means no program.
 

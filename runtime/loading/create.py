@@ -3,66 +3,157 @@
 from __future__ import annotations
 
 import errno
+import mmap
 import os
 import struct
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from ebpfasm.emit.debug import map_types
 from ebpfasm.errors import LoadError, error, unsupported
-from ebpfasm.ir.specs import MapSpec
+from ebpfasm.ir.specs import NAME_BYTES, MapSpec
 from ebpfasm.isa.constants import CONSTANTS
 from ebpfasm.isa.kinds import MAP_TYPES
 from ebpfasm.runtime import syscall
+from ebpfasm.runtime.loading.btf_load import load_btf
+from ebpfasm.runtime.loading.object_btf import ObjectBtf
+from ebpfasm.runtime.loading.release import is_older_than
+from ebpfasm.runtime.loading.targets import NOWHERE, Target
 from ebpfasm.runtime.objects import kernel_name
-from ebpfasm.runtime.refusals import BPF, refused
+from ebpfasm.runtime.refusals import BPF, ENOTSUPP, refused
 from ebpfasm.runtime.values import possible_cpus
 
 # union bpf_attr for BPF_MAP_CREATE: type, sizes, entries, flags, inner map, NUMA node, name,
-# ifindex, BTF with the ids of key and value, vmlinux's id of the value, map_extra
-_CREATE = struct.Struct("=IIIIIII16sIIIIIQ")
-_BTF_LOAD = struct.Struct("=QQIIII")
+# ifindex, BTF with the ids of key and value, the kernel's id of the value, map_extra, the BTF of
+# that id, token
+_CREATE = struct.Struct("=IIIIIII16sIIIIIQiI")
+
+# Types whose creation takes no BTF, which an object may describe all the same: those without a
+# map_check_btf in the kernel; libbpf leaves it out for them too.
+_UNTYPED = frozenset({
+    "perf_event_array", "cgroup_array", "stack_trace", "array_of_maps", "hash_of_maps", "devmap",
+    "devmap_hash", "cpumap", "xskmap", "sockmap", "sockhash", "queue", "stack", "arena",
+})  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Making:
+    """What a load knows of the maps that it makes.
+
+    `object` is the object's BTF, `name` the object's, with which the kernel's names of its data
+    sections begin; `token` is a BPF token's descriptor, 0 for none.
+    """
+
+    object: ObjectBtf | None = None
+    name: str = ""
+    token: int = 0
+
+
+ALONE = Making()
 
 
 def completed(spec: MapSpec) -> MapSpec:
-    """The description with what the machine decides: a perf event array has an entry a CPU."""
+    """The description with what the machine decides.
+
+    A perf event array has an entry a CPU; a ring buffer's size is a power of two of pages.
+    """
     if spec.type == "perf_event_array" and spec.max_entries == 0:
         return replace(spec, max_entries=possible_cpus())
+    if spec.type in ("ringbuf", "user_ringbuf"):
+        return replace(spec, max_entries=_ring_size(spec.max_entries))
     return spec
 
 
-def create_map(spec: MapSpec, inner_fd: int = 0) -> int:
+def _ring_size(size: int) -> int:
+    """The size itself where the kernel takes it, or none; else the next one that it takes."""
+    if not 0 < size <= 1 << 31:
+        return size
+    pages = -(-size // mmap.PAGESIZE)
+    return mmap.PAGESIZE << (pages - 1).bit_length()
+
+
+def map_name(spec: MapSpec, object_name: str) -> bytes:
+    """What the kernel calls a map, 15 bytes at most.
+
+    A section of variables has the object's name in front, as libbpf cuts it: seven bytes are
+    the section's even where it needs fewer, and sections such as .data.x stand alone.
+
+    >>> map_name(MapSpec(".bss", "array", 4, 8, 1), "xdp_statistics")
+    b'xdp_stat.bss'
+    """
+    name = spec.name
+    if not name.startswith("."):
+        return kernel_name(name)
+    if "." in name[1:]:
+        return kernel_name(name)
+    room = max(NAME_BYTES - max(7, len(name)), 0)
+    return kernel_name(object_name[:room] + name)
+
+
+def create_map(
+    spec: MapSpec, inner_fd: int = 0, *, making: Making = ALONE, value_type: Target = NOWHERE
+) -> int:
     """Create a map and return its descriptor.
 
-    Raises LoadError, at the spec's place, where the kernel refuses, and NotSupported for maps
-    that would have to be pinned.
+    `value_type` is the kernel's own type of a struct_ops map's value. Raises LoadError, at the
+    spec's place, where the kernel refuses, NotSupported where the type is newer than the kernel.
     """
     number = MAP_TYPES.id_of(spec.type) if isinstance(spec.type, str) else spec.type
     if number is None:
         message = f"map {spec.name!r}: there is no map type {spec.type!r}"
         raise LoadError(error("load-failed", message, spec.span), errno=errno.EINVAL)
-    if spec.pinning:
-        hint = "leave pinning= out; the map then lives as long as it is open"
-        raise unsupported(f"pinning of map {spec.name!r}", span=spec.span, hint=hint)
     flags, node = spec.flags, 0
     if spec.numa_node is not None:
         flags, node = flags | CONSTANTS["BPF_F_NUMA_NODE"], spec.numa_node
-    with _types(spec) as (btf, key, value):
+    flags |= CONSTANTS["BPF_F_TOKEN_FD"] if making.token else 0
+    flags |= CONSTANTS["BPF_F_VTYPE_BTF_OBJ_FD"] if value_type.fd else 0
+    name = map_name(spec, making.name)
+
+    def create(types: tuple[int, int, int], name: bytes) -> int:
+        return syscall.bpf(syscall.MAP_CREATE, bytearray(_CREATE.pack(
+            number, spec.key_size, spec.value_size, spec.max_entries, flags, inner_fd, node,
+            name, 0, *types, value_type.btf_id, spec.map_extra, value_type.fd, making.token,
+        )))  # fmt: skip
+
+    with _types(spec, making.object) as types:
         try:
-            attributes = _CREATE.pack(
-                number, spec.key_size, spec.value_size, spec.max_entries, flags, inner_fd, node,
-                kernel_name(spec.name), 0, btf, key, value, 0, spec.map_extra,
-            )  # fmt: skip
+            return _tried(create, types, name)
         except struct.error:
             message = f"map {spec.name!r}: a size, count or flag is not a number of 32 bits"
             raise LoadError(error("load-failed", message, spec.span), errno=errno.EINVAL) from None
-        try:
-            return syscall.bpf(syscall.MAP_CREATE, bytearray(attributes))
         except OSError as refusal:
             code = refusal.errno or 0
+    row = MAP_TYPES.by_id.get(number)
+    if code == errno.EINVAL and row is not None and is_older_than(row.since):
+        raise unsupported(f"map type {row.name}", row.since, span=spec.span)
     raise _refusal(spec, code)
+
+
+_NO_TYPES = 0, 0, 0
+
+
+def _tried(
+    create: Callable[[tuple[int, int, int], bytes], int], types: tuple[int, int, int], name: bytes
+) -> int:
+    """Create with types, or without them, or without a name (Linux 4.15). Raises OSError."""
+    attempts = [(types, name), (_NO_TYPES, name), (_NO_TYPES, b"")]
+    if types == _NO_TYPES:
+        del attempts[0]
+    first: OSError | None = None
+    for attempt in attempts:
+        try:
+            return create(*attempt)
+        except OSError as refusal:
+            first = first or refusal
+            if refusal.errno not in _MAY_BE_UNKNOWN:
+                break
+    assert first is not None
+    raise first
+
+
+_MAY_BE_UNKNOWN = frozenset({errno.EINVAL, errno.E2BIG, ENOTSUPP, errno.EOPNOTSUPP})
 
 
 def _refusal(spec: MapSpec, code: int) -> LoadError:
@@ -80,20 +171,20 @@ def _refusal(spec: MapSpec, code: int) -> LoadError:
 
 
 @contextmanager
-def _types(spec: MapSpec) -> Iterator[tuple[int, int, int]]:
+def _types(spec: MapSpec, object: ObjectBtf | None) -> Iterator[tuple[int, int, int]]:
     """The descriptor of a map's BTF, open for a while, and the ids in it; zeros without one."""
-    types = map_types(spec, byteorder="little" if sys.byteorder == "little" else "big")
-    if types is None:
-        yield 0, 0, 0
+    if object is not None and spec.types is not None and object.has(spec.types.btf):
+        if spec.type == "struct_ops":
+            yield object.fd, 0, 0  # the ids are the kernel's, and it wants to see our BTF
+        elif spec.type in _UNTYPED or not object.fd:
+            yield _NO_TYPES
+        else:
+            yield object.fd, spec.types.key, spec.types.value
         return
-    data = bytearray(types.btf)
-    try:
-        attributes = bytearray(_BTF_LOAD.pack(syscall.address(data), 0, len(data), 0, 0, 0))
-        fd = syscall.bpf(syscall.BTF_LOAD, attributes)
-    except OSError:
-        # Without the right to load BTF there is none to create the map, which then says so;
-        # a kernel older than BTF creates the map without.
-        yield 0, 0, 0
+    types = map_types(spec, byteorder="little" if sys.byteorder == "little" else "big")
+    fd = load_btf(types.btf) if types is not None else 0
+    if types is None or not fd:
+        yield _NO_TYPES
         return
     try:
         yield fd, types.key_type_id, types.value_type_id

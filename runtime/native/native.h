@@ -9,10 +9,16 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "api/btf.h"
+#include "api/code.h"
 #include "api/disasm.h"
+#include "api/maps.h"
 #include "api/pcap.h"
+#include "api/rings.h"
 #include "api/syscall.h"
+#include "api/testrun.h"
 #include "api/text.h"
 #include "api/vm.h"
+#include "api/xsk.h"
 
 #endif

@@ -11,6 +11,7 @@ enum { DONE, HELPER, FAULT, TOO_LONG };
 enum { WRITABLE = 1, CONTEXT = 2 };
 enum { ARRAY = 1, HASH = 2 };
 enum { NOEXIST = 1, EXIST = 2 }; /* flags of an update */
+enum { AS_IT_LIES = 3 };         /* a pointer field that holds its address */
 enum { START = 1 << 15 }; /* in a step's `writes`: a function begins here */
 enum { FRAME = 512, DEPTH = 8, CLOBBERED = 0x3e, TO_PYTHON = -1, TO_LOOP = -2 };
 
@@ -73,11 +74,13 @@ static int load_context(const struct ebpfasm_vm *vm, const struct ebpfasm_vm_reg
     uint64_t offset = (address & LOW_MASK) - region->base;
     for (uint32_t i = 0; i < vm->pointer_count; i++) {
         uint64_t at = vm->pointer_at[i];
-        if (offset + length <= at || at + 4 <= offset)
+        if (offset + length <= at || at + vm->pointer_width[i] <= offset)
             continue;
-        if (offset != at || length != 4)
+        if (offset != at || length != vm->pointer_width[i])
             return -1;
-        *value = vm->pointers[i];
+        if (vm->pointer_to[i] == AS_IT_LIES)
+            return 0;
+        *value = vm->pointers[vm->pointer_to[i]];
         return 1;
     }
     return 0;

@@ -67,12 +67,12 @@ def test_a_damaged_file_is_one_sentence(ebpfasm: Command, tmp_path: Path) -> Non
     )
 
 
-def test_loading_an_object_is_not_there_yet_and_says_who_reads_it(tmp_path: Path) -> None:
+def test_an_object_that_needs_another_one_is_refused_by_name(tmp_path: Path) -> None:
     file = tmp_path / "small.o"
     file.write_bytes(write_elf(small()))
-    with pytest.raises(library.NotSupported) as caught:
+    with pytest.raises(library.ElfError) as caught:
         library.open(file)
     assert str(caught.value) == (
-        "error[not-supported]: reading programs from ELF objects is not supported here\n"
-        "   hint: this version loads .s, .py and .bin files; ebpfasm disasm shows an object"
+        f"error[elf-symbol]: {file}: main (section xdp, offset 0x10): function 'outside' is not "
+        "defined\n   hint: declare a kernel function with __ksym; link files that call each other"
     )

@@ -81,9 +81,11 @@ def reaches(read: Callable[[], int], wanted: int) -> int:
 
 
 def descriptors() -> dict[str, str]:
-    """What this process has open, by number."""
+    """What this process has open, by number; the kernel's types stay open once they are read."""
     found = {}
     for number in os.listdir("/proc/self/fd"):
         with suppress(FileNotFoundError):  # the listing's own
             found[number] = os.readlink(f"/proc/self/fd/{number}")
-    return found
+    return {
+        number: place for number, place in found.items() if not place.startswith("/sys/kernel/btf/")
+    }

@@ -13,9 +13,9 @@ import pytest
 
 import ebpfasm
 from ebpfasm.asm import assemble
-from ebpfasm.asm.translated import Row, Translated, functions
+from ebpfasm.asm.writing.translated import Row, Translated, functions
 from ebpfasm.errors import LoadError
-from ebpfasm.runtime import inspect, loader, objects
+from ebpfasm.runtime import existing, inspect, loader, pins
 from ebpfasm.runtime.programs import Program
 from tests.runtime.samples import counting
 from tests.support import find_tool
@@ -83,7 +83,7 @@ def loaded(text: str) -> Iterator[Program]:
 
 
 def read(program: Program) -> Translated:
-    with inspect.open_id(program.id) as found:
+    with existing.program_by_id(program.id) as found:
         return inspect.translated(found)
 
 
@@ -182,7 +182,7 @@ def test_bpftool_shows_the_same_of_a_program_of_clang_s(tmp_path: Path) -> None:
     subprocess.run([*command, str(tmp_path / "x.o"), *include], check=True)
     subprocess.run([find_tool("bpftool"), "prog", "load", tmp_path / "x.o", pin], check=True)
     try:
-        with inspect.open_pinned(pin) as program:
+        with existing.pinned_program(pin) as program:
             found = inspect.translated(program)
             text = dump(program, "linum")
     finally:
@@ -204,10 +204,10 @@ def test_a_program_is_opened_by_id_pin_name_and_tag() -> None:
         info = program.info()
         try:
             opened = (
-                inspect.open_id(info.id),
-                inspect.open_pinned(pin),
-                inspect.open_named(name=name),
-                inspect.open_named(tag=info.tag),
+                existing.program_by_id(info.id),
+                existing.pinned_program(pin),
+                existing.find_program(name=name),
+                existing.find_program(tag=info.tag),
             )
         finally:
             pin.unlink()
@@ -219,11 +219,11 @@ def test_a_program_is_opened_by_id_pin_name_and_tag() -> None:
 def test_what_is_not_there_is_told() -> None:
     for number, what in ((4294967295, "program 4294967295 in the kernel"), (0, "program 0")):
         with pytest.raises(LoadError, match=f"there is no {what}"):
-            inspect.open_id(number)
+            existing.program_by_id(number)
     with pytest.raises(LoadError, match="there is no program 'nobody' in the kernel"):
-        inspect.open_named(name="nobody")
-    with pytest.raises(LoadError, match=r"cannot open '/sys/fs/bpf/nothing': No such file"):
-        inspect.open_pinned("/sys/fs/bpf/nothing")
+        existing.find_program(name="nobody")
+    with pytest.raises(LoadError, match=r"cannot open '/sys/fs/bpf/nothing': there is no such pin"):
+        existing.pinned_program("/sys/fs/bpf/nothing")
 
 
 def test_several_of_one_name_are_told_apart_by_id() -> None:
@@ -231,7 +231,7 @@ def test_several_of_one_name_are_told_apart_by_id() -> None:
     text = f".section xdp\n{name}: r0 = 2; exit"
     with loaded(text) as one, loaded(text) as other:
         with pytest.raises(LoadError) as caught:
-            inspect.open_named(name=name)
+            existing.find_program(name=name)
         hint = f"choose one by its id: {one.id}, {other.id}"
     assert caught.value.diagnostics[0].hint == hint
 
@@ -239,10 +239,10 @@ def test_several_of_one_name_are_told_apart_by_id() -> None:
 def test_a_pinned_map_is_no_program() -> None:
     pin = Path("/sys/fs/bpf") / f"t{uuid4().hex[:8]}"
     with loader.load(counting()) as collection:
-        objects.pin(collection.maps["counts"].fd, pin, "the map")
+        pins.pin(collection.maps["counts"].fd, pin, "the map")
         try:
             with pytest.raises(LoadError, match="it is a map, not a program"):
-                inspect.open_pinned(pin)
+                existing.pinned_program(pin)
         finally:
             pin.unlink()
 
@@ -251,7 +251,7 @@ def test_a_program_without_btf_is_read_too() -> None:
     from tests.kernel import closing, prog_id, prog_load
 
     fd, _ = prog_load(bytes.fromhex("b700000002000000 9500000000000000"))
-    with closing(fd), inspect.open_id(prog_id(fd)) as program:
+    with closing(fd), existing.program_by_id(prog_id(fd)) as program:
         found = inspect.translated(program)
     assert (found.name, dict(found.functions), dict(found.lines)) == ("judged", {}, {})
     assert [row.text for row in rows_of(found)] == ["r0 = 0x2", "exit"]

@@ -6,7 +6,7 @@ import pytest
 
 from ebpfasm.asm import assemble
 from ebpfasm.ir import LinkedProgram, link
-from ebpfasm.runtime import log
+from ebpfasm.runtime.loading import log
 
 TEXT = """.section xdp
 main:
@@ -34,6 +34,7 @@ def test_the_complaint_belongs_to_the_instruction_above_it() -> None:
         "invalid bpf_context access off=200 size=4\n"
         "   5 |     r3 = *(u32 *)(r1 + 200)\n"
         "     |     ^^^^^^^^^^^^^^^^^^^^^^^\n"
+        "   note: program 'main' is in section 'xdp'\n"
         "   hint: the context has no field of this size at this offset for this access and "
         "program type"
     )

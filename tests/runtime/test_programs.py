@@ -1,6 +1,9 @@
 from __future__ import annotations
 
 import errno
+import os
+import struct
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
@@ -9,6 +12,7 @@ import pytest
 from ebpfasm.asm import assemble
 from ebpfasm.errors import LoadError, NotSupported
 from ebpfasm.ir import collect
+from ebpfasm.runtime import testrun
 from ebpfasm.runtime.loader import load
 from ebpfasm.runtime.run import run
 from ebpfasm.runtime.values import possible_cpus
@@ -102,16 +106,6 @@ def test_a_program_type_without_test_runs_is_not_supported() -> None:
         live.programs["pass"].test_run()
 
 
-def test_other_types_cannot_be_attached_yet() -> None:
-    spec = replace(passing().programs["pass"], type="socket_filter", section="")
-    with load(collect([spec])) as live, pytest.raises(NotSupported) as refusal:
-        live.programs["pass"].attach("lo")
-    assert str(refusal.value) == (
-        "error[not-supported]: attaching programs of type socket_filter is not supported here\n"
-        "   hint: for now ebpfasm attaches xdp programs"
-    )
-
-
 @pytest.mark.tool("bpftool")
 def test_a_pin_keeps_the_program() -> None:
     place = Path("/sys/fs/bpf/ebpfasm-test-pin")
@@ -129,3 +123,158 @@ def test_a_pin_keeps_the_program() -> None:
 def test_a_pin_belongs_into_a_bpf_file_system(tmp_path: Path) -> None:
     with load(passing()) as live, pytest.raises(LoadError, match="not in a BPF file system"):
         live.programs["pass"].pin(tmp_path / "pin")
+
+
+# ---- test runs of other kinds
+
+
+CONTEXT = """
+.license "GPL"
+.section {section}
+main:
+    {body}
+    r0 = {result}
+    exit
+"""
+
+
+def test_a_context_comes_in_and_goes_out() -> None:
+    # __sk_buff.mark, the third word, comes back one larger.
+    body = "r2 = *(u32 *)(r1 + 8); r2 += 1; *(u32 *)(r1 + 8) = r2"
+    text = CONTEXT.format(section="tc", body=body, result=0)
+    with load(assemble(text)) as live:
+        context = bytearray(192)
+        context[8] = 41
+        for _ in range(2):
+            out = live.programs["main"].test_run(FRAME, ctx=bytes(context)).ctx_out
+            assert (len(out), out[8]) == (192, 42)
+
+
+def test_a_syscall_programs_context_is_changed_in_place() -> None:
+    body = "r2 = *(u64 *)(r1 + 0); r2 += 1; *(u64 *)(r1 + 8) = r2"
+    text = CONTEXT.format(section="syscall", body=body, result=7)
+    with load(assemble(text)) as live:
+        for _ in range(2):  # the second run begins with the first one's context again
+            outcome = live.programs["main"].test_run(ctx=struct.pack("=QQ", 41, 0))
+            assert (outcome.retval, outcome.data_out) == (7, b"")
+            assert struct.unpack("=QQ", outcome.ctx_out) == (41, 42)
+
+
+def test_a_raw_tracepoint_program_runs_on_the_cpu_that_is_asked_for() -> None:
+    text = CONTEXT.format(section="raw_tp", body="call bpf_get_smp_processor_id", result="r0")
+    with load(assemble(text)) as live:
+        program = live.programs["main"]
+        for cpu in os.sched_getaffinity(0):
+            assert program.test_run(cpu=cpu).retval == cpu
+        with pytest.raises(LoadError, match=r"CPU 4095 is not online \(ENXIO\)"):
+            program.test_run(cpu=4095)
+    with load(passing()) as live, pytest.raises(LoadError, match="only raw_tracepoint ones"):
+        live.programs["pass"].test_run(FRAME, cpu=0)
+
+
+def test_live_frames_go_where_the_verdict_says() -> None:
+    with load(counting()) as live:
+        program = live.programs["count"]
+        outcome = program.test_run(FRAME, repeat=100, live_frames=True, batch_size=8)
+        assert outcome.data_out == b""
+        assert live.maps["counts"][0] == 100
+        with pytest.raises(LoadError, match="test-run-failed"):
+            program.test_run(FRAME, batch_size=8)
+
+
+@pytest.mark.parametrize("data", [bytearray(FRAME), memoryview(FRAME), FRAME])
+def test_frames_may_be_any_bytes(data: bytes) -> None:
+    with load(passing()) as live:
+        assert live.programs["pass"].test_run(data).data_out == FRAME
+
+
+def test_runs_of_all_kinds_and_sizes_follow_each_other() -> None:
+    with load(passing()) as live:
+        program = live.programs["pass"]
+        for size in (14, 3000, 60, 1500):
+            for repeat in (1, 3):
+                frame = os.urandom(size)
+                assert program.test_run(frame, repeat=repeat).data_out == frame
+        assert program.test_run(FRAME, data_out_size=60).data_out == FRAME
+
+
+def test_threads_do_not_share_buffers() -> None:
+    with load(passing()) as live:
+        program = live.programs["pass"]
+
+        def run(number: int) -> bool:
+            frame = bytes([number]) * 200
+            return all(program.test_run(frame).data_out == frame for _ in range(200))
+
+        with ThreadPoolExecutor(4) as pool:
+            assert all(pool.map(run, range(16)))
+
+
+def test_both_paths_into_the_kernel_say_the_same() -> None:
+    with load(counting()) as live:
+        program = live.programs["count"]
+        settings = testrun.Settings(room=200)
+        found = []
+        for runner in (testrun._Plain(program.fd, False), testrun.runner(program.fd, "xdp")):
+            runner.prepare(settings, b"")
+            found.append(runner.run(FRAME)[:2])
+            runner.prepare(testrun.Settings(room=10), b"")
+            with pytest.raises(OSError, match="No space"):
+                runner.run(FRAME)
+            assert runner.needed == len(FRAME)
+        assert found == [(2, FRAME), (2, FRAME)]
+
+
+def test_a_closed_program_does_not_run() -> None:
+    with load(passing()) as live:
+        program = live.programs["pass"]
+        program.test_run(FRAME)
+    with pytest.raises(ValueError, match="Program is closed"):
+        program.test_run(FRAME)
+
+
+@pytest.mark.tool("bpftool")
+def test_machine_code_is_as_long_as_bpftool_says() -> None:
+    with load(counting()) as live, load(passing()) as other:
+        codes = []
+        for program in (live.programs["count"], other.programs["pass"]):
+            shown = bpftool("prog", "show", "id", program.id)
+            codes.append(program.jited())
+            assert len(codes[-1]) == shown.get("bytes_jited", 0)
+        assert codes[0] != codes[1] or not any(codes)
+
+
+@pytest.mark.parametrize("native", [True, False])
+def test_many_frames_in_one_go_are_as_one_by_one(
+    native: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if not native:
+        monkeypatch.setenv("EBPFASM_NO_NATIVE", "1")
+    # Cuts four bytes off the front, so frames differ in and out.
+    text = (
+        '.license "GPL"\n.section xdp\nmain:\n r2 = 4\n call bpf_xdp_adjust_head\n r0 = 2\n exit\n'
+    )
+    frames = [os.urandom(size) for size in range(60, 1500, 7)]
+    with load(assemble(text)) as live:
+        program = live.programs["main"]
+        found = program.test_run_each(frames)
+        assert [each.data_out for each in found] == [frame[4:] for frame in frames]
+        assert list(found.retvals) == [2] * len(frames)
+        assert found[-1] == found[len(frames) - 1]
+        assert [each.retval for each in found[:3]] == [2, 2, 2]
+        assert len(found.durations_ns) == len(found) == len(frames)
+        assert len(program.test_run_each([])) == 0
+
+
+def test_more_frames_than_fit_one_call_are_counted_once() -> None:
+    with load(counting()) as live:
+        found = live.programs["count"].test_run_each([FRAME] * 10_000)
+        assert (len(found), live.maps["counts"][0]) == (10_000, 10_000)
+
+
+def test_a_frame_that_cannot_be_run_ends_it() -> None:
+    with load(counting()) as live:
+        program = live.programs["count"]
+        with pytest.raises(LoadError, match="a frame has at least 14 bytes"):
+            program.test_run_each([FRAME, FRAME, b"short", FRAME])
+        assert live.maps["counts"][0] == 2

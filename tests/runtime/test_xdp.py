@@ -16,6 +16,7 @@ from ebpfasm.runtime.collection import Collection
 from ebpfasm.runtime.links import BpfLink, Via
 from ebpfasm.runtime.loader import load
 from ebpfasm.runtime.veth import VethPair
+from tests.runtime.attaching import counting as counters
 from tests.runtime.samples import (
     COUNT,
     attached_to,
@@ -259,3 +260,52 @@ def test_modes_and_ways_are_spelled_right(live: Collection) -> None:
         live.programs["count"].attach_xdp("lo", "skb")  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="via is auto, link or netlink, not 'tc'"):
         live.programs["count"].attach_xdp("lo", via="tc")  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("via", VIAS)
+def test_an_attachment_changes_its_program(cable: VethPair, live: Collection, via: Via) -> None:
+    count = live.programs["count"]
+    with load(passing()) as other, other.programs["pass"].attach_xdp("veth0", via=via) as link:
+        link.update(count)
+        assert attached_to("veth0") == count.id == link.info().program_id
+        link.update(other.programs["pass"], expected=count)
+        assert attached_to("veth0") == other.programs["pass"].id
+        with pytest.raises(LoadError, match="the program in place is another one"):
+            link.update(count, expected=count)
+        link.update(count)
+    assert attached_to("veth0") == 0
+
+
+def test_just_the_expected_program_is_replaced(cable: VethPair, live: Collection) -> None:
+    count = live.programs["count"]
+    with load(passing()) as other:
+        left_over = other.programs["pass"].attach_xdp("veth0", via="netlink")
+        with pytest.raises(LoadError, match="the program that it is to replace is not there"):
+            count.attach_xdp("veth0", replace=count)
+        assert attached_to("veth0") == other.programs["pass"].id
+        with count.attach_xdp("veth0", replace=other.programs["pass"]) as link:
+            assert (link.kind, attached_to("veth0")) == ("xdp-netlink", count.id)
+        assert attached_to("veth0") == 0
+        left_over.detach()
+
+
+@pytest.mark.needs("xdp.frags on veth")
+def test_only_a_program_for_fragments_takes_frames_larger_than_a_page(cable: VethPair) -> None:
+    ip = ["ip", "link", "set"]
+    subprocess.run([*ip, "veth0", "mtu", "9000"], check=True)
+    with cable.far.entered():
+        subprocess.run([*ip, "veth1", "mtu", "9000"], check=True)
+    with counters("xdp", 2) as counter, pytest.raises(LoadError) as refusal:
+        counter.program.attach("veth0", mode="native")
+    assert refusal.value.errno in (errno.EINVAL, errno.ERANGE)
+    with counters("xdp.frags", 2) as counter, counter.program.attach("veth0", mode="native"):
+        assert cable.send([FRAME.ljust(8000, b"\0")] * 5) == 5
+        assert reaches(lambda: counter.runs, 5) == 5
+
+
+def test_a_program_for_the_elements_of_a_map_goes_to_no_interface(cable: VethPair) -> None:
+    with (
+        counters("xdp/devmap", 2) as counter,
+        pytest.raises(LoadError, match="it is for the elements of a devmap: store it in the map"),
+    ):
+        counter.program.attach("veth0")

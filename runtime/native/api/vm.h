@@ -89,10 +89,15 @@ struct ebpfasm_vm {
     uint64_t now;
     uint64_t chance;
     unsigned char builtin[256]; /* by helper id: whether C may answer */
-    /* the context: offsets of pointer fields and what they load as; ranges that can be written */
+    /*
+     * The context: offsets and bytes of pointer fields, and what they load as, by place in
+     * `pointers` (data, data_end, data_meta; 3 for what lies there); ranges that can be written.
+     */
     uint32_t ctx;
     uint32_t pointer_count;
-    uint32_t pointer_at[4];
+    uint32_t pointer_at[8];
+    uint32_t pointer_width[8];
+    uint32_t pointer_to[8];
     uint64_t pointers[4];
     uint32_t range_count;
     uint32_t ranges[16];

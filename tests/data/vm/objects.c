@@ -3,7 +3,8 @@
 #include <linux/bpf.h>
 #include <bpf/bpf_helpers.h>
 
-struct task_struct;
+struct task_struct {
+};
 struct bpf_iter_num {
 	__u64 opaque;
 } __attribute__((aligned(8)));

@@ -9,6 +9,7 @@ shown as it is.
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from ebpfasm.errors import Diagnostic, Note, error
@@ -104,23 +105,57 @@ def read(log: str) -> Rejection | None:
     return Rejection(complaint[0], slot, details, report.get("Suggestion", ""))
 
 
-def diagnose(linked: LinkedProgram, log: str, reason: str) -> Diagnostic:
+@dataclass(frozen=True, slots=True)
+class Poison:
+    """Why an instruction must not be reached: what it needs is not in this kernel.
+
+    It was made a call of a function that does not exist, as libbpf does it; a program that
+    checks first never comes there.
+    """
+
+    code: str
+    message: str
+    hint: str | None = None
+
+
+_NO_POISONS: Mapping[int, Poison] = {}
+
+
+def diagnose(
+    linked: LinkedProgram, log: str, reason: str, poisons: Mapping[int, Poison] = _NO_POISONS
+) -> Diagnostic:
     """Make of a log a Diagnostic at the instruction it is about.
 
-    `reason` is the errno in words, for a log that says nothing.
+    `reason` is the errno in words, for a log that says nothing; `poisons` are instructions by
+    slot that the verifier complains about for a reason of ours.
     """
     found = read(log)
+    if found is not None and found.slot is not None and found.slot in poisons:
+        return _poisoned(linked, found, poisons[found.slot])
     if found is None:
         message = f"the kernel refuses program {linked.name!r} and does not say why: {reason}"
         return error("load-rejected", message, linked.program.span)
     message = f"the verifier refuses program {linked.name!r}: {found.message}"
     at = _instruction(linked, found)
-    notes = [Note(detail) for detail in found.details]
+    notes = [*_whereabouts(linked), *(Note(detail) for detail in found.details)]
     if found.slot is not None and (at is None or at.span is None):
         notes.insert(0, Note(f"at instruction {found.slot}"))
     span = linked.program.span if at is None or at.span is None else at.span
     hint = hint_for(found.message) or found.suggestion or None
     return error("load-rejected", message, span, notes=tuple(notes), hint=hint)
+
+
+def _poisoned(linked: LinkedProgram, found: Rejection, poison: Poison) -> Diagnostic:
+    at = _instruction(linked, found)
+    span = linked.program.span if at is None or at.span is None else at.span
+    message = f"program {linked.name!r}: {poison.message}"
+    return error(poison.code, message, span, notes=_whereabouts(linked), hint=poison.hint)
+
+
+def _whereabouts(linked: LinkedProgram) -> tuple[Note, ...]:
+    """The program's section, where its name does not say all of it already."""
+    section = linked.program.section
+    return (Note(f"program {linked.name!r} is in section {section!r}"),) if section else ()
 
 
 def hint_for(message: str) -> str | None:

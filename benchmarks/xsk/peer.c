@@ -1,0 +1,252 @@
+/*
+ * The peer: AF_XDP in C on libxdp, and the traffic for both sides.
+ *
+ *   peer traffic IFINDEX SECONDS LENGTH   frames to the other end of a veth pair, as fast as can be:
+ *                                         live frames of BPF_PROG_TEST_RUN, redirected to IFINDEX
+ *   peer drop|echo|send IFACE MAP SECONDS COPYFLAGS
+ *
+ * MAP is the id of the XSKMAP of a program that is attached already. Prints packets a second.
+ */
+#include <bpf/bpf.h>
+#include <errno.h>
+#include <linux/if_link.h>
+#include <linux/if_xdp.h>
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
+#include <time.h>
+#include <unistd.h>
+#include <xdp/xsk.h>
+
+#define FRAMES 4096
+#define FRAME 4096
+#define RING 2048
+#define BURST 64
+#define LENGTH 60
+
+#ifndef BPF_F_TEST_XDP_LIVE_FRAMES
+#define BPF_F_TEST_XDP_LIVE_FRAMES (1U << 1)
+#endif
+
+static struct xsk_ring_prod fill, tx;
+static struct xsk_ring_cons done, rx;
+static struct xsk_socket *xsk;
+static unsigned char *area;
+static unsigned long long pool[FRAMES];
+static unsigned int pooled;
+static unsigned long packets;
+
+static double now(void)
+{
+    struct timespec t;
+
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return t.tv_sec + t.tv_nsec * 1e-9;
+}
+
+static void check(int result, const char *what)
+{
+    if (result) {
+        fprintf(stderr, "peer: %s: %s\n", what, strerror(result < 0 ? -result : result));
+        exit(1);
+    }
+}
+
+/* r0 = bpf_redirect(ifindex, 0) */
+static int redirecting(unsigned int ifindex)
+{
+    struct bpf_insn code[] = {
+        { .code = BPF_ALU64 | BPF_MOV | BPF_K, .dst_reg = 1, .imm = (int)ifindex },
+        { .code = BPF_ALU64 | BPF_MOV | BPF_K, .dst_reg = 2, .imm = 0 },
+        { .code = BPF_JMP | BPF_CALL, .imm = BPF_FUNC_redirect },
+        { .code = BPF_JMP | BPF_EXIT },
+    };
+
+    return bpf_prog_load(BPF_PROG_TYPE_XDP, "traffic", "GPL", code, 4, NULL);
+}
+
+static void traffic(unsigned int ifindex, double seconds, int length)
+{
+    unsigned char frame[2048] = { 2, 0, 0, 0, 0, 1, 2, 0, 0, 0, 0, 2, 0x88, 0xb5 };
+    struct xdp_md context = { .data_end = (unsigned int)length };
+    int program = redirecting(ifindex);
+    double end = now() + seconds;
+    struct bpf_test_run_opts run = {
+        .sz = sizeof(run),
+        .data_in = frame,
+        .data_size_in = (unsigned int)length,
+        .ctx_in = &context,
+        .ctx_size_in = sizeof(context),
+        .repeat = 1 << 16,
+        .flags = BPF_F_TEST_XDP_LIVE_FRAMES,
+        .batch_size = BURST,
+    };
+
+    check(program < 0 ? program : 0, "load");
+    while (now() < end)
+        check(bpf_prog_test_run_opts(program, &run), "test run");
+}
+
+static void open_socket(const char *iface, int map, int flags)
+{
+    struct xsk_umem_config memory = {
+        .fill_size = RING, .comp_size = RING, .frame_size = FRAME, .frame_headroom = 0,
+    };
+    struct xsk_socket_config rings = {
+        .rx_size = RING, .tx_size = RING,
+        .libxdp_flags = XSK_LIBXDP_FLAGS__INHIBIT_PROG_LOAD,
+        .bind_flags = (unsigned short)(XDP_USE_NEED_WAKEUP | flags),
+    };
+    struct xsk_umem *umem;
+    int fd = bpf_map_get_fd_by_id((unsigned int)map);
+    unsigned int at;
+
+    area = mmap(NULL, FRAMES * FRAME, PROT_READ | PROT_WRITE,
+                MAP_SHARED | MAP_ANONYMOUS | MAP_POPULATE, -1, 0);
+    check(xsk_umem__create(&umem, area, FRAMES * FRAME, &fill, &done, &memory), "UMEM");
+    check(xsk_socket__create(&xsk, iface, 0, umem, &rx, &tx, &rings), "socket");
+    check(xsk_socket__update_xskmap(xsk, fd), "XSKMAP");
+    xsk_ring_prod__reserve(&fill, RING, &at);
+    for (unsigned int i = 0; i < RING; i++)
+        *xsk_ring_prod__fill_addr(&fill, at + i) = (unsigned long long)i * FRAME;
+    xsk_ring_prod__submit(&fill, RING);
+    for (unsigned int i = RING; i < FRAMES; i++)
+        pool[pooled++] = (unsigned long long)i * FRAME;
+}
+
+static void refill(unsigned int wanted)
+{
+    unsigned int at;
+
+    wanted = wanted < pooled ? wanted : pooled;
+    if (!wanted || !xsk_ring_prod__reserve(&fill, wanted, &at))
+        return;
+    for (unsigned int i = 0; i < wanted; i++)
+        *xsk_ring_prod__fill_addr(&fill, at + i) = pool[--pooled];
+    xsk_ring_prod__submit(&fill, wanted);
+}
+
+static void complete(void)
+{
+    unsigned int at, count = xsk_ring_cons__peek(&done, RING, &at);
+
+    for (unsigned int i = 0; i < count; i++)
+        pool[pooled++] = *xsk_ring_cons__comp_addr(&done, at + i) & ~(unsigned long long)(FRAME - 1);
+    if (count)
+        xsk_ring_cons__release(&done, count);
+}
+
+static void kick(void)
+{
+    if (xsk_ring_prod__needs_wakeup(&tx))
+        sendto(xsk_socket__fd(xsk), NULL, 0, MSG_DONTWAIT, NULL, 0);
+}
+
+static void wait(void)
+{
+    struct pollfd fds = { .fd = xsk_socket__fd(xsk), .events = POLLIN };
+
+    poll(&fds, 1, 50);
+}
+
+static void drop(void)
+{
+    unsigned int at, count = xsk_ring_cons__peek(&rx, BURST, &at);
+
+    if (!count) {
+        wait();
+        return;
+    }
+    for (unsigned int i = 0; i < count; i++)
+        pool[pooled++] = xsk_ring_cons__rx_desc(&rx, at + i)->addr & ~(unsigned long long)(FRAME - 1);
+    xsk_ring_cons__release(&rx, count);
+    refill(count);
+    packets += count;
+}
+
+static void swap_addresses(unsigned char *p)
+{
+    unsigned char kept[6];
+
+    memcpy(kept, p, 6);
+    memcpy(p, p + 6, 6);
+    memcpy(p + 6, kept, 6);
+}
+
+static void echo(void)
+{
+    unsigned int at, out, count = xsk_ring_cons__peek(&rx, BURST, &at);
+
+    complete();
+    if (!count) {
+        kick();
+        wait();
+        return;
+    }
+    while (xsk_ring_prod__reserve(&tx, count, &out) != count) {
+        kick();
+        complete();
+    }
+    for (unsigned int i = 0; i < count; i++) {
+        const struct xdp_desc *from = xsk_ring_cons__rx_desc(&rx, at + i);
+        struct xdp_desc *to = xsk_ring_prod__tx_desc(&tx, out + i);
+
+        swap_addresses(xsk_umem__get_data(area, from->addr));
+        to->addr = from->addr;
+        to->len = from->len;
+        to->options = 0;
+    }
+    xsk_ring_prod__submit(&tx, count);
+    xsk_ring_cons__release(&rx, count);
+    kick();
+    complete();
+    refill(count);
+    packets += count;
+}
+
+static void transmit(void)
+{
+    unsigned int at;
+
+    complete();
+    if (pooled < BURST || xsk_ring_prod__reserve(&tx, BURST, &at) != BURST) {
+        kick();
+        return;
+    }
+    for (unsigned int i = 0; i < BURST; i++) {
+        struct xdp_desc *to = xsk_ring_prod__tx_desc(&tx, at + i);
+
+        to->addr = pool[--pooled];
+        to->len = LENGTH;
+        to->options = 0;
+        memset(area + to->addr, 2, LENGTH);
+    }
+    xsk_ring_prod__submit(&tx, BURST);
+    kick();
+    packets += BURST;
+}
+
+int main(int argc, char **argv)
+{
+    void (*step)(void);
+    double begin, end;
+
+    if (argc < 5)
+        return 2;
+    if (!strcmp(argv[1], "traffic")) {
+        traffic((unsigned int)atoi(argv[2]), atof(argv[3]), atoi(argv[4]));
+        return 0;
+    }
+    step = !strcmp(argv[1], "drop") ? drop : !strcmp(argv[1], "echo") ? echo : transmit;
+    open_socket(argv[2], atoi(argv[3]), 0);
+    begin = now();
+    end = begin + atof(argv[4]);
+    while (now() < end)
+        for (int i = 0; i < 16; i++)
+            step();
+    printf("%f\n", packets / (now() - begin));
+    return 0;
+}

@@ -1,0 +1,70 @@
+"""Traffic for the AF_XDP examples, and a loop over what arrives until it is time to stop."""
+
+from __future__ import annotations
+
+import argparse
+import struct
+import time
+from collections.abc import Iterator
+
+from ebpfasm.runtime.xsk import Frame, XskMultiSocket, XskSocket
+from examples import stage
+
+ADDRESS = "10.11.0.1"
+_ASKER = bytes.fromhex("02000000aa02")
+
+
+def parser(description: str) -> argparse.ArgumentParser:
+    """The options of the AF_XDP examples."""
+    made = stage.parser(description)
+    made.add_argument(
+        "--mode", choices=("auto", "native", "generic"), default="auto", help="the XDP mode"
+    )
+    return made
+
+
+def address_of(text: str) -> bytes:
+    """An IPv4 address's bytes."""
+    return bytes(int(part) for part in text.split("."))
+
+
+def arp(ip: bytes) -> bytes:
+    """A request for an address, from 10.11.0.2."""
+    asker = _ASKER + bytes([10, 11, 0, 2])
+    body = bytes.fromhex("0001080006040001") + asker + bytes(6) + ip
+    return b"\xff" * 6 + _ASKER + b"\x08\x06" + body + bytes(18)
+
+
+def ping(mac: bytes, ip: bytes, host: int = 2, size: int = 33) -> bytes:
+    """An echo request from 10.11.0.`host`, with `size` bytes of data."""
+    icmp = struct.pack(">BBHHH", 8, 0, 0, 7, 1) + bytes(i & 255 for i in range(size))
+    icmp = icmp[:2] + _checksum(icmp) + icmp[4:]
+    head = struct.pack(">BBHHHBBH", 0x45, 0, 20 + len(icmp), 0, 0, 64, 1, 0)
+    head += bytes([10, 11, 0, host]) + ip
+    return mac + _ASKER + b"\x08\x00" + head[:10] + _checksum(head) + head[12:] + icmp
+
+
+def _checksum(data: bytes) -> bytes:
+    words = int.from_bytes(data + b"\0" * (len(data) % 2), "big") % 0xFFFF
+    return (0xFFFF - words).to_bytes(2, "big")
+
+
+def until_over(here: stage.Stage, xsk: XskSocket | XskMultiSocket) -> Iterator[Frame]:
+    """Lend frame after frame until the stage's time is over."""
+    end = None if here.duration is None else time.monotonic() + here.duration
+
+    def is_over() -> bool:
+        return here.stop.is_set() or (end is not None and time.monotonic() >= end)
+
+    while not is_over():
+        for frame in xsk.frames(0.05):
+            yield frame
+            if is_over():
+                break
+
+
+def frames(here: stage.Stage, xsk: XskSocket | XskMultiSocket) -> Iterator[Frame]:
+    """The same, and then what is still on the wire."""
+    yield from until_over(here, xsk)
+    here.finish(lambda: 1 << 62)
+    yield from xsk.frames(0.2)

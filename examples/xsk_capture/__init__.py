@@ -1,0 +1,1 @@
+"""Packets written to a capture file, by a loop in C."""

@@ -1,0 +1,1 @@
+"""Frames sent on in a tunnel, without a copy."""

@@ -1,0 +1,1 @@
+"""The same on all queues of an interface."""

@@ -1,0 +1,1 @@
+"""Packets written in place and sent."""

@@ -1,0 +1,648 @@
+/* AF_XDP: the pool of frames, and the four rings. */
+
+#define _GNU_SOURCE
+#include <errno.h>
+#include <poll.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <time.h>
+
+#include "xsk.h"
+
+#define STAMPS 4096 /* timestamps that wait to be read */
+#define PROBE_AFTER 10000000 /* ns of waiting in vain */
+
+/* ---- the pool */
+
+struct ebpfasm_umem *ebpfasm_umem_new(unsigned char *area, uint32_t frame_size, uint32_t count,
+                                      uint32_t headroom, uint32_t metadata, int unaligned)
+{
+    struct ebpfasm_umem *u = calloc(1, sizeof(*u));
+
+    if (!u)
+        return NULL;
+    pthread_mutex_init(&u->lock, NULL);
+    u->area = area;
+    u->size = (uint64_t)frame_size * count;
+    u->frame_size = frame_size;
+    u->count = count;
+    u->headroom = headroom;
+    u->metadata = metadata;
+    u->unaligned = unaligned;
+    u->free = calloc(count, sizeof(*u->free));
+    u->owner = calloc(count, sizeof(*u->owner));
+    u->sent_from = metadata ? calloc(count, sizeof(*u->sent_from)) : NULL;
+    u->tickets = metadata ? calloc(count, sizeof(*u->tickets)) : NULL;
+    u->stamps = metadata ? calloc(STAMPS, sizeof(*u->stamps)) : NULL;
+    if (!u->free || !u->owner || (metadata && (!u->sent_from || !u->tickets || !u->stamps))) {
+        ebpfasm_umem_delete(u);
+        return NULL;
+    }
+    for (uint32_t i = 0; i < count; i++) /* the first frame is taken first */
+        u->free[i] = count - 1 - i;
+    u->free_count = count;
+    return u;
+}
+
+void ebpfasm_umem_delete(struct ebpfasm_umem *u)
+{
+    if (!u)
+        return;
+    pthread_mutex_destroy(&u->lock);
+    free(u->free);
+    free(u->owner);
+    free(u->sent_from);
+    free(u->tickets);
+    free(u->stamps);
+    free(u);
+}
+
+void ebpfasm_umem_census(struct ebpfasm_umem *u, uint64_t *counts)
+{
+    pthread_mutex_lock(&u->lock);
+    memset(counts, 0, 5 * sizeof(*counts));
+    for (uint32_t i = 0; i < u->count; i++)
+        counts[u->owner[i] & ((1 << OWNER_BITS) - 1)]++;
+    counts[4] = u->strays;
+    pthread_mutex_unlock(&u->lock);
+}
+
+void xsk_put_free(struct ebpfasm_umem *u, uint32_t index)
+{
+    u->owner[index] = FREE;
+    u->free[u->free_count++] = index;
+}
+
+uint32_t xsk_take_free(struct ebpfasm_umem *u)
+{
+    uint32_t index = u->free[--u->free_count];
+
+    u->owner[index] = USER;
+    return index;
+}
+
+long ebpfasm_umem_take(struct ebpfasm_umem *u, struct ebpfasm_desc *descs, uint32_t count)
+{
+    uint32_t i;
+
+    pthread_mutex_lock(&u->lock);
+    for (i = 0; i < count && u->free_count; i++) {
+        uint32_t index = xsk_take_free(u);
+
+        descs[i].address = (uint64_t)index * u->frame_size + PACKET_HEADROOM + u->headroom;
+        descs[i].length = 0;
+        descs[i].options = 0;
+    }
+    pthread_mutex_unlock(&u->lock);
+    return i;
+}
+
+long ebpfasm_umem_give_one(struct ebpfasm_umem *u, uint64_t address)
+{
+    struct ebpfasm_desc desc = { .address = address };
+    uint32_t bad;
+
+    return ebpfasm_umem_give(u, &desc, 1, &bad);
+}
+
+long ebpfasm_umem_give_all(struct ebpfasm_umem *u, const uint64_t *addresses, uint32_t count)
+{
+    long result = 0;
+
+    for (uint32_t i = 0; i < count; i++) {
+        long one = ebpfasm_umem_give_one(u, addresses[i]);
+
+        result = one < 0 ? one : result;
+    }
+    return result;
+}
+
+long ebpfasm_umem_give(struct ebpfasm_umem *u, const struct ebpfasm_desc *descs, uint32_t count,
+                       uint32_t *bad)
+{
+    long result = 0;
+
+    pthread_mutex_lock(&u->lock);
+    for (uint32_t i = 0; i < count; i++) {
+        uint64_t index = descs[i].address / u->frame_size;
+
+        if (index >= u->count || u->owner[index] != USER) {
+            *bad = i;
+            result = -EINVAL;
+            break;
+        }
+        xsk_put_free(u, (uint32_t)index);
+    }
+    pthread_mutex_unlock(&u->lock);
+    return result;
+}
+
+/* The part of a row that lies in its frame's chunk: where it is, and how much of it comes first. */
+static unsigned char *row(struct ebpfasm_umem *u, const struct ebpfasm_desc *d, int64_t start,
+                          uint32_t width, uint32_t *before, uint32_t *inside)
+{
+    uint64_t index = d->address / u->frame_size;
+    int64_t chunk = (int64_t)(index * u->frame_size), first = (int64_t)d->address + start;
+    int64_t end = first + width, chunk_end = chunk + u->frame_size;
+    int64_t from = first < chunk ? chunk : first, to = end > chunk_end ? chunk_end : end;
+
+    *before = *inside = 0;
+    if (index >= u->count || to <= from)
+        return NULL;
+    *before = (uint32_t)(from - first);
+    *inside = (uint32_t)(to - from);
+    return u->area + from;
+}
+
+void ebpfasm_umem_read(struct ebpfasm_umem *u, const struct ebpfasm_desc *descs, uint32_t count,
+                       int64_t start, uint32_t width, unsigned char *rows)
+{
+    for (uint32_t i = 0; i < count; i++, rows += width) {
+        uint32_t before, inside;
+        const unsigned char *from = row(u, descs + i, start, width, &before, &inside);
+
+        if (inside != width)
+            memset(rows, 0, width);
+        if (inside)
+            memcpy(rows + before, from, inside);
+    }
+}
+
+long ebpfasm_umem_write(struct ebpfasm_umem *u, const struct ebpfasm_desc *descs, uint32_t count,
+                        int64_t start, uint32_t width, const unsigned char *rows)
+{
+    uint32_t before, inside;
+
+    for (uint32_t i = 0; i < count; i++) {
+        row(u, descs + i, start, width, &before, &inside);
+        if (inside != width)
+            return -EINVAL;
+    }
+    for (uint32_t i = 0; i < count; i++, rows += width)
+        memcpy(row(u, descs + i, start, width, &before, &inside), rows, width);
+    return 0;
+}
+
+long ebpfasm_umem_swap(struct ebpfasm_umem *u, const struct ebpfasm_desc *descs, uint32_t count,
+                       int64_t first, int64_t second, uint32_t width)
+{
+    uint32_t before, inside;
+    int64_t low = first < second ? first : second;
+    uint32_t span = (uint32_t)(first + second - 2 * low) + width;
+
+    for (uint32_t i = 0; i < count; i++) {
+        row(u, descs + i, low, span, &before, &inside);
+        if (inside != span)
+            return -EINVAL;
+    }
+    for (uint32_t i = 0; i < count; i++) {
+        unsigned char *a = row(u, descs + i, first, width, &before, &inside);
+        unsigned char *b = row(u, descs + i, second, width, &before, &inside), kept;
+
+        for (uint32_t k = 0; k < width; k++) {
+            kept = a[k];
+            a[k] = b[k];
+            b[k] = kept;
+        }
+    }
+    return 0;
+}
+
+long ebpfasm_umem_timestamps(struct ebpfasm_umem *u, struct ebpfasm_timestamp *out, uint32_t count)
+{
+    uint32_t i;
+
+    pthread_mutex_lock(&u->lock);
+    for (i = 0; i < count && u->stamp_count; i++, u->stamp_count--)
+        out[i] = u->stamps[u->stamp_first++ % STAMPS];
+    pthread_mutex_unlock(&u->lock);
+    return i;
+}
+
+/* ---- fill and completion, with the UMEM's lock held */
+
+/* A frame came back with the time it was sent at before its data, if one was asked for. */
+static void stamp(struct ebpfasm_umem *u, uint64_t index)
+{
+    struct ebpfasm_timestamp *slot;
+
+    if (!u->tickets[index])
+        return;
+    if (u->stamp_count == STAMPS) { /* nobody reads them: the oldest goes */
+        u->stamp_first++;
+        u->stamp_count--;
+    }
+    slot = u->stamps + (u->stamp_first + u->stamp_count++) % STAMPS;
+    slot->ticket = u->tickets[index];
+    memcpy(&slot->time, u->area + u->sent_from[index] - u->metadata + 8, 8);
+    u->tickets[index] = 0;
+}
+
+void xsk_complete(struct ebpfasm_queue *q)
+{
+    struct ebpfasm_umem *u = q->umem;
+    uint32_t count = ring_ready(&q->completion, q->completion.size);
+
+    for (uint32_t i = 0; i < count; i++) {
+        uint64_t address = *ring_address(&q->completion, q->completion.consumed + i);
+        uint64_t index = plain_address(u, address) / u->frame_size;
+
+        if (index >= u->count || u->owner[index] != owned(SENT, q)) {
+            u->strays++;
+            continue;
+        }
+        if (u->tickets)
+            stamp(u, index);
+        xsk_put_free(u, (uint32_t)index);
+        q->in_tx--;
+    }
+    if (count) {
+        q->completion.consumed += count;
+        store_release(q->completion.consumer, q->completion.consumed);
+    }
+}
+
+void xsk_refill(struct ebpfasm_queue *q)
+{
+    struct ebpfasm_umem *u = q->umem;
+    uint32_t wanted, count;
+
+    if (q->in_fill >= q->target)
+        return;
+    wanted = q->target - q->in_fill;
+    if (wanted > u->free_count)
+        wanted = u->free_count;
+    count = ring_room(&q->fill, wanted);
+    if (!count)
+        return;
+    for (uint32_t i = 0; i < count; i++) {
+        uint32_t index = xsk_take_free(u);
+
+        u->owner[index] = owned(FILL, q);
+        *ring_address(&q->fill, q->fill.produced + i) = (uint64_t)index * u->frame_size;
+    }
+    q->fill.produced += count;
+    q->in_fill += count;
+    store_release(q->fill.producer, q->fill.produced);
+}
+
+void xsk_tend(struct ebpfasm_xsk *x)
+{
+    pthread_mutex_lock(&x->umem->lock);
+    xsk_complete(x->queue);
+    xsk_refill(x->queue);
+    pthread_mutex_unlock(&x->umem->lock);
+    /* The flag of the fill ring speaks of receiving: the driver sleeps until it is told. */
+    if (x->rx.entries && x->wakes && (load_acquire(x->queue->fill.flags) & RING_NEED_WAKEUP))
+        recvfrom(x->fd, NULL, 0, MSG_DONTWAIT, NULL, NULL);
+}
+
+long ebpfasm_xsk_tend(struct ebpfasm_xsk *x)
+{
+    INSIDE(x);
+    uint32_t left;
+
+    xsk_tend(x);
+    pthread_mutex_lock(&x->umem->lock);
+    left = x->queue->in_tx;
+    pthread_mutex_unlock(&x->umem->lock);
+    return left;
+}
+
+/* ---- receiving, with rx_lock held */
+
+uint32_t xsk_ready(struct ebpfasm_xsk *x, uint32_t limit)
+{
+    struct ring *r = &x->rx;
+    uint32_t ready = ring_ready(r, limit), whole = ready, most;
+
+    if (!x->fragments || !ready)
+        return ready;
+    while (whole && (ring_desc(r, r->consumed + whole - 1)->options & PKT_CONTD))
+        whole--;
+    if (whole)
+        return whole;
+    most = ring_ready(r, r->size);
+    for (whole = ready; whole < most; whole++)
+        if (!(ring_desc(r, r->consumed + whole)->options & PKT_CONTD))
+            return whole + 1;
+    return 0; /* the rest of the packet is not published yet */
+}
+
+long xsk_look(struct ebpfasm_xsk *x, uint32_t i, struct ebpfasm_desc *out)
+{
+    struct ebpfasm_umem *u = x->umem;
+    uint64_t index;
+
+    *out = *ring_desc(&x->rx, x->rx.consumed + i);
+    out->address = plain_address(u, out->address);
+    index = out->address / u->frame_size;
+    if (index >= u->count || u->owner[index] != owned(FILL, x->queue)) {
+        add_relaxed(&u->strays, 1);
+        return -1;
+    }
+    return (long)index;
+}
+
+void xsk_consume(struct ebpfasm_xsk *x, uint32_t count)
+{
+    x->rx.consumed += count;
+    store_release(x->rx.consumer, x->rx.consumed);
+}
+
+long ebpfasm_xsk_recv(struct ebpfasm_xsk *x, struct ebpfasm_desc *descs, uint32_t limit, int peek)
+{
+    INSIDE(x);
+    struct ebpfasm_umem *u = x->umem;
+    uint32_t ready, count = 0;
+    uint64_t bytes = 0, packets = 0;
+
+    if (!x->rx.entries)
+        return -ENOBUFS;
+    pthread_mutex_lock(&x->rx_lock);
+    /* What an earlier peek left unpublished was handed out since. */
+    store_release(x->rx.consumer, x->rx.consumed);
+    ready = xsk_ready(x, limit);
+    for (uint32_t i = 0; i < ready; i++) {
+        long index = xsk_look(x, i, descs + count);
+
+        if (index < 0)
+            continue;
+        u->owner[index] = USER;
+        bytes += descs[count].length;
+        packets += !(descs[count].options & PKT_CONTD);
+        count++;
+    }
+    if (peek)
+        x->rx.consumed += ready;
+    else if (ready)
+        xsk_consume(x, ready);
+    add_relaxed(&x->counters.received, packets);
+    add_relaxed(&x->counters.received_bytes, bytes);
+    pthread_mutex_lock(&u->lock);
+    x->queue->in_fill -= ready;
+    pthread_mutex_unlock(&u->lock);
+    pthread_mutex_unlock(&x->rx_lock);
+    xsk_tend(x);
+    return count;
+}
+
+long ebpfasm_xsk_unread(struct ebpfasm_xsk *x, const struct ebpfasm_desc *descs, uint32_t count)
+{
+    INSIDE(x);
+    struct ebpfasm_umem *u = x->umem;
+    uint32_t left, same = 1;
+    uint64_t bytes = 0, packets = 0;
+
+    pthread_mutex_lock(&x->rx_lock);
+    left = x->rx.consumed - __atomic_load_n(x->rx.consumer, __ATOMIC_RELAXED);
+    /* The same descriptors must still lie there, unpublished, as the last ones that were read. */
+    if (left < count)
+        same = 0;
+    for (uint32_t i = 0; same && i < count; i++) {
+        struct ebpfasm_desc there = *ring_desc(&x->rx, x->rx.consumed - count + i);
+
+        same = plain_address(u, there.address) == descs[i].address &&
+               u->owner[descs[i].address / u->frame_size] == USER;
+    }
+    if (same) {
+        for (uint32_t i = 0; i < count; i++) {
+            u->owner[descs[i].address / u->frame_size] = owned(FILL, x->queue);
+            bytes += descs[i].length;
+            packets += !(descs[i].options & PKT_CONTD);
+        }
+        x->rx.consumed -= count;
+        add_relaxed(&x->counters.received, -packets);
+        add_relaxed(&x->counters.received_bytes, -bytes);
+        pthread_mutex_lock(&u->lock);
+        x->queue->in_fill += count;
+        pthread_mutex_unlock(&u->lock);
+    }
+    store_release(x->rx.consumer, x->rx.consumed);
+    pthread_mutex_unlock(&x->rx_lock);
+    return same;
+}
+
+/* ---- sending, with tx_lock held */
+
+void xsk_enqueue(struct ebpfasm_xsk *x, const struct ebpfasm_desc *desc, uint32_t index)
+{
+    struct ebpfasm_umem *u = x->umem;
+
+    if (u->tickets) {
+        uint64_t flags = 0;
+
+        if (desc->options & TX_METADATA)
+            memcpy(&flags, u->area + desc->address - u->metadata, 8);
+        u->sent_from[index] = desc->address;
+        u->tickets[index] = flags & TXMD_TIMESTAMP
+                                ? __atomic_add_fetch(&u->stamp_ticket, 1, __ATOMIC_RELAXED) : 0;
+    }
+    u->owner[index] = owned(SENT, x->queue);
+    *ring_desc(&x->tx, x->tx.produced++) = *desc;
+}
+
+void xsk_publish(struct ebpfasm_xsk *x, uint32_t count)
+{
+    pthread_mutex_lock(&x->umem->lock);
+    x->queue->in_tx += count; /* before the kernel can complete them */
+    pthread_mutex_unlock(&x->umem->lock);
+    store_release(x->tx.producer, x->tx.produced);
+}
+
+/* Whether a descriptor is a frame of the user's, inside its chunk, with room for its metadata. */
+static int sendable(const struct ebpfasm_umem *u, const struct ebpfasm_desc *d)
+{
+    uint64_t index = d->address / u->frame_size;
+    uint64_t offset = d->address % u->frame_size;
+    uint64_t before = d->options & TX_METADATA ? u->metadata : 0;
+
+    return index < u->count && u->owner[index] == USER && d->length > 0 &&
+           offset + d->length <= u->frame_size && offset >= before &&
+           !(d->options & ~(uint32_t)(PKT_CONTD | TX_METADATA)) &&
+           (u->metadata || !(d->options & TX_METADATA));
+}
+
+long ebpfasm_xsk_send(struct ebpfasm_xsk *x, const struct ebpfasm_desc *descs, uint32_t count,
+                      uint32_t *bad)
+{
+    INSIDE(x);
+    struct ebpfasm_umem *u = x->umem;
+    uint32_t room, i;
+    uint64_t bytes = 0, packets = 0;
+
+    if (!x->tx.entries)
+        return -ENOBUFS;
+    pthread_mutex_lock(&x->tx_lock);
+    for (i = 0; i < count; i++) {
+        if (!sendable(u, descs + i))
+            break;
+        u->owner[descs[i].address / u->frame_size] = owned(SENT, x->queue); /* finds doubles */
+    }
+    *bad = i;
+    room = i == count ? ring_room(&x->tx, count) : 0;
+    while (room && room < count && (descs[room - 1].options & PKT_CONTD))
+        room--;
+    for (uint32_t k = room; k < i; k++)
+        u->owner[descs[k].address / u->frame_size] = USER;
+    for (uint32_t k = 0; k < room; k++) {
+        xsk_enqueue(x, descs + k, (uint32_t)(descs[k].address / u->frame_size));
+        bytes += descs[k].length;
+        packets += !(descs[k].options & PKT_CONTD);
+    }
+    if (room)
+        xsk_publish(x, room);
+    add_relaxed(&x->counters.sent, packets);
+    add_relaxed(&x->counters.sent_bytes, bytes);
+    pthread_mutex_unlock(&x->tx_lock);
+    return i < count ? -EINVAL : (long)room;
+}
+
+long ebpfasm_xsk_send_one(struct ebpfasm_xsk *x, uint64_t address, uint32_t length,
+                          uint32_t options)
+{
+    struct ebpfasm_desc desc = { address, length, options };
+    uint32_t bad;
+
+    return ebpfasm_xsk_send(x, &desc, 1, &bad);
+}
+
+long ebpfasm_xsk_send_bytes(struct ebpfasm_xsk *x, const unsigned char *data, uint32_t length)
+{
+    struct ebpfasm_umem *u = x->umem;
+    struct ebpfasm_desc desc;
+    uint32_t bad;
+    long sent = 0;
+
+    INSIDE(x);
+    if (!x->tx.entries)
+        return -ENOBUFS;
+    if (!length || length > u->frame_size)
+        return -EMSGSIZE;
+    if (!ebpfasm_umem_take(u, &desc, 1))
+        return 0;
+    if (desc.address % u->frame_size + length > u->frame_size) /* into the headroom, then */
+        desc.address += u->frame_size - desc.address % u->frame_size - length;
+    desc.length = length;
+    memcpy(u->area + desc.address, data, length);
+    sent = ebpfasm_xsk_send(x, &desc, 1, &bad);
+    if (sent != 1)
+        ebpfasm_umem_give_one(u, desc.address);
+    return sent;
+}
+
+long ebpfasm_xsk_kick(struct ebpfasm_xsk *x)
+{
+    INSIDE(x);
+    uint32_t before, after = load_acquire(x->tx.consumer);
+
+    /* The flag of the tx ring speaks of sending; without need_wakeup the kernel is always told. */
+    if (x->wakes && !(load_acquire(x->tx.flags) & RING_NEED_WAKEUP))
+        return 0;
+    for (;;) {
+        long result = sendto(x->fd, NULL, 0, MSG_DONTWAIT, NULL, 0);
+
+        if (result < 0 && errno == EBUSY)
+            add_relaxed(&x->counters.tx_dropped, 1);
+        else if (result < 0 && errno != EAGAIN && errno != ENOBUFS && errno != EINTR)
+            return -errno;
+        before = after;
+        after = load_acquire(x->tx.consumer);
+        /* It sends a few at a time; go on while it does, and stop where it waits for others. */
+        if (after == __atomic_load_n(x->tx.producer, __ATOMIC_RELAXED) || after == before)
+            return 0;
+        pthread_mutex_lock(&x->umem->lock);
+        xsk_complete(x->queue);
+        pthread_mutex_unlock(&x->umem->lock);
+    }
+}
+
+long ebpfasm_xsk_release(struct ebpfasm_xsk *x, uint64_t address)
+{
+    struct ebpfasm_xsk *inside __attribute__((cleanup(xsk_leave))) = xsk_enter(x);
+    long result = ebpfasm_umem_give_one(x->umem, address);
+
+    if (inside && !result)
+        xsk_tend(x);
+    return result;
+}
+
+long ebpfasm_xsk_release_all(struct ebpfasm_xsk *x, const struct ebpfasm_desc *descs,
+                             uint32_t count, uint32_t *bad)
+{
+    struct ebpfasm_xsk *inside __attribute__((cleanup(xsk_leave))) = xsk_enter(x);
+    long result = ebpfasm_umem_give(x->umem, descs, count, bad);
+
+    if (inside)
+        xsk_tend(x);
+    return result;
+}
+
+/* ---- waiting */
+
+int64_t xsk_now(void)
+{
+    struct timespec now;
+
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
+}
+
+/* A socket whose interface is down, or gone, is never ready and wakes nobody: ask it. */
+static long probe(struct ebpfasm_xsk *x)
+{
+    long result = x->rx.entries ? recvfrom(x->fd, NULL, 0, MSG_DONTWAIT, NULL, NULL)
+                                : sendto(x->fd, NULL, 0, MSG_DONTWAIT, NULL, 0);
+
+    return result < 0 && (errno == ENETDOWN || errno == ENXIO || errno == ENODEV) ? -errno : 0;
+}
+
+long xsk_wait(struct ebpfasm_xsk *x, int events, struct ebpfasm_xsk *other, int others,
+              int64_t deadline)
+{
+    struct pollfd fds[4] = {
+        { .fd = x->wake_fd, .events = POLLIN },
+        { .fd = x->fd, .events = (short)events },
+        { .fd = other ? other->wake_fd : -1, .events = POLLIN },
+        { .fd = other ? other->fd : -1, .events = (short)others },
+    };
+    int64_t left = deadline - xsk_now();
+    struct timespec timeout = { .tv_sec = left / 1000000000, .tv_nsec = left % 1000000000 };
+    int ready;
+    long gone = 0;
+
+    if (left <= 0)
+        return 0;
+    ready = ppoll(fds, 4, &timeout, NULL);
+    if (ready < 0)
+        return -errno;
+    if (fds[0].revents || fds[2].revents)
+        return -ECANCELED;
+    if (!ready && left >= PROBE_AFTER)
+        gone = probe(x);
+    if (!ready && left >= PROBE_AFTER && !gone && other)
+        gone = probe(other);
+    return gone;
+}
+
+long ebpfasm_xsk_probe(struct ebpfasm_xsk *x)
+{
+    INSIDE(x);
+    return probe(x);
+}
+
+long ebpfasm_xsk_wait(struct ebpfasm_xsk *x, int events, int64_t deadline)
+{
+    INSIDE(x);
+    return xsk_wait(x, events, NULL, 0, deadline);
+}
+
+void ebpfasm_xsk_counters(struct ebpfasm_xsk *x, struct ebpfasm_xsk_counters *out)
+{
+    out->received = __atomic_load_n(&x->counters.received, __ATOMIC_RELAXED);
+    out->received_bytes = __atomic_load_n(&x->counters.received_bytes, __ATOMIC_RELAXED);
+    out->sent = __atomic_load_n(&x->counters.sent, __ATOMIC_RELAXED);
+    out->sent_bytes = __atomic_load_n(&x->counters.sent_bytes, __ATOMIC_RELAXED);
+    out->tx_dropped = __atomic_load_n(&x->counters.tx_dropped, __ATOMIC_RELAXED);
+}

@@ -1,0 +1,205 @@
+"""Receiving: a frame at a time, frame after frame, or a batch."""
+
+from __future__ import annotations
+
+import struct
+from array import array
+from collections import deque
+from collections.abc import Iterable, Iterator
+from itertools import repeat
+from typing import TYPE_CHECKING, Any, overload
+
+from ebpfasm.runtime.xsk.frames import Frame
+from ebpfasm.runtime.xsk.options import MOST_FRAGMENTS, PKT_CONTD
+from ebpfasm.runtime.xsk.rings import BURST, READABLE, Rings, Settings, deadline_of
+from ebpfasm.runtime.xsk.umem import Umem
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from ebpfasm.runtime.xsk.batch import Batch
+
+_DESC = struct.Struct("=QII")
+_SIZE = _DESC.size
+_SLICE = 0.1  # seconds: an interface that is gone wakes nobody
+
+
+class Receiving(Rings):
+    """The receiving half of a socket."""
+
+    def __init__(self, umem: Umem, settings: Settings) -> None:
+        self._pending: deque[Frame] = deque()
+        super().__init__(umem, settings)
+
+    @overload
+    def recv(self, timeout: None = None) -> Frame: ...
+    @overload
+    def recv(self, timeout: float) -> Frame | None: ...
+    def recv(self, timeout: float | None = None) -> Frame | None:
+        """Receive a packet: a lease, to be sent or released; None when the time is over.
+
+        Raises LoadError (xsk-interface, xsk-ring), ValueError when the socket is closed.
+        """
+        if self._pending:
+            return self._pending.popleft().keep()
+        count = self.receive(self._one, 1, 0, timeout)
+        if not count:
+            return None
+        if count == 1:
+            first = self._one[0]
+            return self.kept(self, first.address, first.length)
+        (frame,) = self._assemble(self.core.ffi.buffer(self._one, _SIZE * count))
+        return frame.keep()
+
+    def recv_batch(self, limit: int = BURST, timeout: float | None = None) -> Batch:
+        """Receive up to `limit` frames at once; none when the time is over. Raises as recv()."""
+        from ebpfasm.runtime.xsk.batch import received
+
+        if self._pending:
+            return received(self, limit, self._take_pending(limit))
+        return received(self, limit, timeout=timeout)
+
+    def frames(self, timeout: float | None = None, burst: int = BURST) -> Iterator[Frame]:
+        """Receive packet after packet, each leased for the loop's body, until none comes in time.
+
+        Frames are fetched in bursts; what is left of one when the loop is left stays in the ring.
+        Ends when another thread closes the socket. Raises as recv().
+        """
+        return self._lent(timeout, burst)
+
+    def burst(self, limit: int = BURST) -> Iterator[Frame]:
+        """Receive what is there, at most about `limit` frames, each leased for the loop's body."""
+        return self._lent(0, limit, once=True)
+
+    def __iter__(self) -> Iterator[Frame]:
+        return self._lent(None, BURST)
+
+    async def __aiter__(self) -> AsyncIterator[Frame]:
+        from ebpfasm.runtime.xsk.waiting import readable
+
+        while not self.closed:
+            for frame in self._lent(0, BURST):
+                yield frame
+            if not self.closed and not await readable(self.fd, _SLICE):
+                self.probe()
+
+    def _lent(self, timeout: float | None, burst: int, once: bool = False) -> Iterator[Frame]:
+        if burst < 1:
+            raise ValueError(f"a burst is at least one frame, not {burst}")
+        descs = self.descriptors(burst + MOST_FRAGMENTS)
+        raw = self.core.ffi.buffer(descs)
+        while True:
+            count = 0 if self._pending else self._receive_or_end(descs, burst, timeout)
+            if not count and not self._pending:
+                return
+            frames = self._assemble(raw[: _SIZE * count]) if count else self._drain_pending()
+            frame, taken = None, 0
+            done: list[int] = []
+            try:
+                for taken, frame in enumerate(frames, 1):  # noqa: B007 - used when it is left
+                    yield frame
+                    if frame.home is not None:
+                        frame.let_go()
+                        _end(frame, done)
+                frame = None
+            finally:
+                if frame is not None:  # left in the body, or views were kept
+                    self._end_late(frame, done)
+                    self.flush_quietly()
+                if done:
+                    self._give_all(done)
+                if frame is not None and count:
+                    self._put_back(descs, taken, count)
+            if once:
+                return
+
+    def _receive_or_end(self, descs: Any, burst: int, timeout: float | None) -> int:
+        try:
+            return self.receive(descs, burst, 1, timeout)
+        except ValueError:
+            if self.closed:
+                return 0
+            raise
+
+    def _end_late(self, frame: Frame, done: list[int]) -> None:
+        """End the last frame's lease; where views of it are in use it ends with them."""
+        if frame.home is None:
+            return
+        try:
+            frame.let_go()
+        except BufferError:
+            for each in (frame, *frame.rest):
+                each.home = None
+                self.umem.abandon(each.place // self.frame_size)
+        else:
+            _end(frame, done)
+
+    def _assemble(self, raw: Any) -> Iterable[Frame]:
+        """Make a Frame of each packet's descriptors."""
+        if self.lease is Frame:
+            words = memoryview(raw)
+            addresses = words.cast("Q")[::2].tolist()
+            return map(Frame, repeat(self), addresses, words.cast("I")[2::4].tolist())
+        packets: list[Frame] = []
+        parts: list[Frame] = []
+        for address, length, option in _DESC.iter_unpack(raw):
+            parts.append(self.lease(self, address, length))
+            if not option & PKT_CONTD:
+                parts[0].rest = tuple(parts[1:])
+                packets.append(parts[0])
+                parts = []
+        return packets
+
+    def receive(self, descs: Any, limit: int, peek: int, timeout: float | None) -> int:
+        """Receive descriptors, or wait for them; how many. recv_batch calls this."""
+        receive = self.core.lib.ebpfasm_xsk_recv
+        if self._unkicked:
+            self.flush()
+        count: int = receive(self.handle, descs, limit, peek)
+        if not count and timeout != 0:
+            deadline = deadline_of(timeout)
+            while not count and self.wait(READABLE, deadline):
+                count = receive(self.handle, descs, limit, peek)
+        if count < 0:
+            self.fail(count)
+        return count
+
+    def _put_back(self, descs: Any, taken: int, count: int) -> None:
+        """Unread what is behind `taken` packets; where that cannot be, keep it for the next."""
+        at = 0
+        while taken:
+            taken -= not descs[at].options & PKT_CONTD
+            at += 1
+        if at == count:
+            return
+        outcome = self.core.lib.ebpfasm_xsk_unread(self.handle, descs + at, count - at)
+        if outcome == 0:  # somebody has received meanwhile
+            raw = self.core.ffi.buffer(descs + at, _SIZE * (count - at))
+            self._pending.extend(self._assemble(bytes(raw)))
+        elif outcome < 0:  # closed
+            self._give_all([descs[i].address for i in range(at, count)])
+
+    def _drain_pending(self) -> Iterator[Frame]:
+        while self._pending:
+            yield self._pending.popleft()
+
+    def _take_pending(self, limit: int) -> list[tuple[int, int, int]]:
+        found: list[tuple[int, int, int]] = []
+        while self._pending and (not found or len(found) + len(self._pending[0].rest) < limit):
+            frame = self._pending.popleft()
+            found += frame.descriptors()
+            _end(frame, [])
+        return found
+
+    def _give_all(self, addresses: list[int]) -> None:
+        packed = array("Q", addresses)
+        place = self.core.ffi.from_buffer("uint64_t[]", packed)
+        self.core.lib.ebpfasm_umem_give_all(self.umem.handle, place, len(addresses))
+
+
+def _end(frame: Frame, done: list[int]) -> None:
+    frame.home = None
+    done.append(frame.place)
+    for each in frame.rest:
+        each.home = None
+        done.append(each.place)

@@ -1,0 +1,109 @@
+"""What kernels have: a test marked `needs("kprobes")` runs where it must, and fails if it cannot.
+
+`since` is the first of Debian's kernels whose packages have the feature, which may be later than
+the kernel release that brought it, where a configuration option was off. On those kernels
+(KERNEL_VM is set by tools/kernel-vm) the table decides, so that a kernel that should have a
+feature and lacks it fails its tests. On any other kernel the feature is asked for.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class Feature:
+    """`here` asks a kernel that is new enough whether it was built with the feature."""
+
+    since: tuple[int, int]
+    here: Callable[[], bool]
+
+
+@cache
+def _kernel_types() -> bytes:
+    try:
+        return Path("/sys/kernel/btf/vmlinux").read_bytes()
+    except OSError:
+        return b""
+
+
+def _typed(name: str) -> Callable[[], bool]:
+    return lambda: f"\0{name}\0".encode() in _kernel_types()
+
+
+def _always() -> bool:
+    return True
+
+
+def _kprobes() -> bool:
+    return Path("/sys/bus/event_source/devices/kprobe").exists()
+
+
+def _uprobes() -> bool:
+    return Path("/sys/bus/event_source/devices/uprobe").exists()
+
+
+def _function_tracing() -> bool:
+    try:  # where the kernel is locked down it cannot be opened, nor a function be traced
+        return bool(Path("/sys/kernel/tracing/available_filter_functions").read_bytes())
+    except OSError:
+        return False
+
+
+def _lsm() -> bool:
+    try:
+        active = Path("/sys/kernel/security/lsm").read_text(encoding="ascii").split(",")
+    except OSError:
+        return False
+    return "bpf" in active and _function_tracing()
+
+
+# Facts of Debian's packages 5.10, 6.1, 6.12, 6.18 and 7.3: seen loaded, attached and triggered.
+FEATURES: dict[str, Feature] = {
+    "kprobes": Feature((5, 10), _kprobes),
+    "kprobe.multi": Feature((6, 12), _typed("bpf_kprobe_multi_link")),  # FPROBE is off in 6.1
+    "kprobe.session": Feature((6, 12), _typed("bpf_kprobe_multi_link")),
+    "uprobes": Feature((5, 10), _uprobes),
+    "uprobe.multi": Feature((6, 12), _typed("bpf_uprobe_multi_link")),
+    "uprobe.session": Feature((6, 18), _typed("bpf_uprobe_multi_link")),
+    "fentry": Feature((5, 10), _function_tracing),
+    "lsm": Feature((5, 10), _lsm),
+    "sleepable lsm on files": Feature((6, 1), _lsm),
+    "lsm_cgroup": Feature((6, 1), _lsm),
+    "perf_event links": Feature((6, 1), _always),
+    "tracing cookies": Feature((6, 1), _always),
+    "raw tracepoint cookies": Feature((6, 12), _always),
+    "xdp.frags on veth": Feature((6, 1), _always),
+    "tcx": Feature((6, 12), _typed("tcx_prog_attach")),
+    "netkit": Feature((6, 12), _typed("netkit_prog_attach")),
+    "netfilter links": Feature((6, 12), _typed("bpf_nf_link_attach")),
+    "sk_skb/verdict": Feature((6, 1), _always),
+    "sockmap links": Feature((6, 12), _always),
+    "link type of struct_ops": Feature((6, 12), _always),
+    "iterators over cgroups": Feature((6, 1), _always),
+    # Kernels that are locked down refuse these too.
+    "iterators over map elements": Feature((5, 10), _function_tracing),
+    "iterators over one task": Feature((6, 1), _always),
+    "unix sockets in cgroups": Feature((6, 12), _always),
+    # bpftool 7.1 asks in a way that older kernels refuse.
+    "cgroups by bpftool": Feature((6, 1), _always),
+    "order in cgroups": Feature((6, 18), _always),
+}
+
+
+def unsupported(name: str) -> bool:
+    """Whether this kernel may lack a feature: then its tests are skipped."""
+    feature = FEATURES[name]
+    if _release(os.environ.get("KERNEL_VM") or os.uname().release) < feature.since:
+        return True
+    return "KERNEL_VM" not in os.environ and not feature.here()
+
+
+def _release(text: str) -> tuple[int, int]:
+    found = re.match(r"(\d+)\.(\d+)", text)
+    return (int(found[1]), int(found[2])) if found else (0, 0)

@@ -1,0 +1,1 @@
+"""A virtual machine that runs one command under one of Debian's kernels. Standard library only."""
