@@ -21,14 +21,7 @@ def main() -> None:
         program = collection.programs["bpf_to_bpf"]
         functions = [line for line in program.log.splitlines() if line.startswith("func#")]
         stage.say(options, "\n".join(functions), functions=functions)
-        with stage.attached(options, program) as here:
-            here.play(*statistics.TRAFFIC)
-            for seconds in here.seconds():
-                shown = "\n".join((f"{seconds:4.0f} s", *statistics.lines(collection.maps)))
-                stage.say(options, shown, **statistics.as_json(collection.maps))
-            here.finish(lambda: here.sent or 0)
-        shown = "\n".join(statistics.lines(collection.maps))
-        stage.say(options, shown, sent=here.sent, **statistics.as_json(collection.maps))
+        statistics.watch(options, program, collection.maps)
 
 
 if __name__ == "__main__":

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import argparse
 import struct
 from collections.abc import Mapping
 from typing import Any
 
+from ebpfasm import Program
+from examples import stage
 from examples.frames import ICMP, IPV4, IPV6, TCP, UDP, ethernet, ipv4, ipv6, tcp, udp
 
 MAPS = {"ip_proto_stats": "protocol", "udp_stats": "UDP port", "tcp_stats": "TCP port"}
@@ -31,6 +34,10 @@ def totals(map: Mapping[int, Any]) -> dict[int, tuple[int, int]]:
     return found
 
 
+def _counted(maps: Mapping[str, Mapping[int, Any]]) -> int:
+    return sum(pkts for pkts, _ in totals(maps["ip_proto_stats"]).values())
+
+
 def _pair(value: Any) -> tuple[int, int]:
     """A counter as C has it (a struct) or assembly (two numbers)."""
     if isinstance(value, bytes):
@@ -51,3 +58,17 @@ def lines(maps: Mapping[str, Mapping[int, Any]]) -> list[str]:
 def as_json(maps: Mapping[str, Mapping[int, Any]]) -> dict[str, dict[int, tuple[int, int]]]:
     """The same by the maps' names."""
     return {name: totals(maps[name]) for name in MAPS}
+
+
+def watch(
+    options: argparse.Namespace, program: Program, maps: Mapping[str, Mapping[int, Any]]
+) -> None:
+    """Attach the program, send the traffic, and show the counters until it is time to stop."""
+    with stage.attached(options, program) as here:
+        here.play(*TRAFFIC)
+        for seconds in here.seconds():
+            shown = "\n".join((f"{seconds:4.0f} s", *lines(maps)))
+            stage.say(options, shown, **as_json(maps))
+        # All but the ARP request of each round are counted.
+        here.finish(lambda: _counted(maps) * len(TRAFFIC) // (len(TRAFFIC) - 1))
+    stage.say(options, "\n".join(lines(maps)), sent=here.sent, **as_json(maps))

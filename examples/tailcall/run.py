@@ -20,14 +20,7 @@ def main() -> None:
     with ebpfasm.load(forms.spec_of(HERE, options.form)) as collection:
         for index, name in enumerate(TAILS):
             collection.maps["tails"][index] = collection.programs[name]
-        with stage.attached(options, collection.programs["entry"]) as here:
-            here.play(*statistics.TRAFFIC)
-            for seconds in here.seconds():
-                shown = "\n".join((f"{seconds:4.0f} s", *statistics.lines(collection.maps)))
-                stage.say(options, shown, **statistics.as_json(collection.maps))
-            here.finish(lambda: here.sent or 0)
-        shown = "\n".join(statistics.lines(collection.maps))
-        stage.say(options, shown, sent=here.sent, **statistics.as_json(collection.maps))
+        statistics.watch(options, collection.programs["entry"], collection.maps)
 
 
 if __name__ == "__main__":
