@@ -46,6 +46,7 @@ if TYPE_CHECKING:
     from ebpfasm.runtime.maps import Map
     from ebpfasm.runtime.programs import Program
     from ebpfasm.runtime.testrun import TestRun
+    from ebpfasm.runtime.xsk import Umem, XskMultiSocket, XskSocket
 
 __all__ = [
     "AsmError",
@@ -71,11 +72,14 @@ __all__ = [
     "RingBuffer",
     "RunResult",
     "TestRun",
+    "Umem",
     "UserRingBuffer",
     "Verdict",
     "VerifyError",
     "VirtualMachine",
     "VmError",
+    "XskMultiSocket",
+    "XskSocket",
     "assemble",
     "disassemble",
     "dsl",
@@ -107,6 +111,7 @@ _HOME = {
     "RunResult": "analysis.vm",
     "VirtualMachine": "analysis.vm",
     "Verdict": "analysis",
+    **dict.fromkeys(("Umem", "XskMultiSocket", "XskSocket"), "runtime.xsk"),
 }
 _ROOMS = ("dsl", "errors", "ir", "isa", "runtime")
 

@@ -100,9 +100,7 @@ class Stage:
 
 
 @contextmanager
-def stage(
-    options: argparse.Namespace, *addresses: str, queues: int = 1
-) -> Iterator[Stage]:
+def stage(options: argparse.Namespace, *addresses: str, queues: int = 1) -> Iterator[Stage]:
     """Set the stage that the options ask for; addresses are those of a scratch pair's near end,
     which has so many queues.
 

@@ -134,9 +134,7 @@ def _vm_run(machine: VirtualMachine) -> Callable[..., RunResult]:
     return lambda data, ctx, repeat: machine.run(data, ctx, repeat=repeat)
 
 
-def _configure(
-    spec: CollectionSpec, world: World, given: Mapping[str, str | int | bool]
-) -> None:
+def _configure(spec: CollectionSpec, world: World, given: Mapping[str, str | int | bool]) -> None:
     """Give .kconfig variables their values. Raises VmError where one has none."""
     from ebpfasm.runtime.loading.kconfig import packed
 
@@ -157,9 +155,7 @@ def _configure(
     found.update_bytes(key, value)
 
 
-def _in_kernel(
-    spec: CollectionSpec, kconfig: Mapping[str, str | int | bool]
-) -> AnyCollection:
+def _in_kernel(spec: CollectionSpec, kconfig: Mapping[str, str | int | bool]) -> AnyCollection:
     from ebpfasm.runtime.loader import load
 
     with ExitStack() as opened:

@@ -347,8 +347,8 @@ class Attachable(Pinnable):
     ) -> Link:
         """Attach to a USDT probe (SDT notes), at each of its places in a program or library.
 
-        A program with libbpf's usdt.bpf.h gets its arguments: the maps __bpf_usdt_specs and
-        __bpf_usdt_ip_to_spec_id are filled in.
+        A program with libbpf's usdt.bpf.h gets its arguments, for its map __bpf_usdt_specs is
+        filled in; that takes cookies (Linux 5.15), and x86-64 or arm64.
         """
         from ebpfasm.runtime.attach.usdt import attach_usdt
 

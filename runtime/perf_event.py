@@ -51,7 +51,7 @@ _GENERIC_NUMBER = 241
 # type, size, config, period or frequency, sample_type, read_format, flags, wakeup, bp_type,
 # config1, config2; what is behind it is zero (PERF_ATTR_SIZE_VER1)
 _ATTR = struct.Struct("=IIQQQQQIIQQ")
-_DISABLED, _FREQUENCY = 0, 10  # bits of the flags
+_DISABLED, _FREQUENCY, _WATERMARK, _WRITE_BACKWARD = 0, 10, 14, 27  # bits of the flags
 _CLOEXEC = 8  # PERF_FLAG_FD_CLOEXEC
 
 _PMUS = Path("/sys/bus/event_source/devices")
@@ -59,7 +59,12 @@ _PMUS = Path("/sys/bus/event_source/devices")
 
 @dataclass(frozen=True, slots=True)
 class PerfEvent:
-    """What to count or probe. `period` counts events, or samples a second with `frequency`."""
+    """What to count or probe. `period` counts events, or samples a second with `frequency`.
+
+    An event with a ring: what a record holds (PERF_SAMPLE_*), what reading the descriptor says
+    (PERF_FORMAT_*), after how many records, or bytes with `watermark`, its reader is woken, and
+    whether the kernel fills it backwards, over what is oldest.
+    """
 
     type: int
     config: int
@@ -67,13 +72,22 @@ class PerfEvent:
     config2: int = 0
     period: int = 0
     frequency: bool = False
+    sample_type: int = 0
+    read_format: int = 0
+    wakeup: int = 0
+    watermark: bool = False
+    write_backward: bool = False
 
     def packed(self) -> bytearray:
         """The bytes of struct perf_event_attr; the event starts disabled."""
-        flags = _flag(_DISABLED) | (_flag(_FREQUENCY) if self.frequency else 0)
+        bits = {
+            _DISABLED: True, _FREQUENCY: self.frequency, _WATERMARK: self.watermark,
+            _WRITE_BACKWARD: self.write_backward,
+        }  # fmt: skip
+        flags = sum(_flag(bit) for bit, is_set in bits.items() if is_set)
         return bytearray(_ATTR.pack(
-            self.type, _ATTR.size, self.config, self.period, 0, 0, flags, 0, 0,
-            self.config1, self.config2,
+            self.type, _ATTR.size, self.config, self.period, self.sample_type, self.read_format,
+            flags, self.wakeup, 0, self.config1, self.config2,
         ))  # fmt: skip
 
 
@@ -108,6 +122,11 @@ def enable(event_fd: int) -> None:
 def disable(event_fd: int) -> None:
     """Keep an event from happening, whoever else holds it. Raises OSError."""
     fcntl.ioctl(event_fd, _plain() | ord("$") << 8 | 1, 0)
+
+
+def pause_output(event_fd: int, pause: bool) -> None:
+    """Hold an event's ring still, or let it go on (PERF_EVENT_IOC_PAUSE_OUTPUT). Raises OSError."""
+    fcntl.ioctl(event_fd, _writing() | 4 << 16 | ord("$") << 8 | 9, int(pause))
 
 
 def pmu_type(name: str) -> int | None:

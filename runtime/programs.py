@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import os
 from collections.abc import Callable, Iterable
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 from ebpfasm.ir.specs import ProgramSpec
 from ebpfasm.isa.kinds import PROGRAM_TYPES
@@ -34,6 +34,19 @@ from ebpfasm.runtime.testrun import runner as make_runner
 
 T = TypeVar("T")
 
+# What makes test runs alike: repeat, ctx, data_out_size, cpu, live_frames, batch_size.
+_Kind = tuple[int, bytes | None, int | None, int | None, bool, int]
+
+
+class _Idle(NamedTuple):
+    """A runner that is prepared for a kind of runs, on frames of up to `longest` bytes."""
+
+    kind: _Kind
+    longest: int
+    run: Callable[[bytes], TestRun]
+    runner: Runner
+
+
 _PART = 4096  # frames of one call into the native core
 
 
@@ -47,7 +60,7 @@ class Program(Attachable):
         self.type = row.name if row is not None else spec.type
         self.log = log
         self._growth = GROWTH if self.type in PACKET_TYPES else 0
-        self._idle: list[tuple[object, Runner]] = []  # what has run, for the next run of its kind
+        self._idle: list[_Idle] = []  # what has run, for the next run of its kind
         super().__init__(fd)
 
     @property
@@ -100,17 +113,18 @@ class Program(Attachable):
             data = bytes(data)
         kind = repeat, ctx, data_out_size, cpu, live_frames, batch_size
         try:
-            known, runner = self._idle.pop()  # out of the list while this thread uses it
+            # Out of the list while this thread uses it. A run as the last one needs no more.
+            idle = self._idle.pop()
+            if idle.kind != kind or len(data) > idle.longest:
+                idle = self._prepared(idle.runner, len(data), kind)
         except IndexError:
-            known, runner = None, make_runner(self.fd, self.type)
-        if known != kind or (data_out_size is None and runner.room < len(data) + self._growth):
-            runner.prepare(self._settings(len(data), *kind), bytes(ctx or b""))
+            idle = self._prepared(make_runner(self.fd, self.type), len(data), kind)
         try:
-            outcome = runner.run(data)
+            outcome = idle.run(data)
         except OSError as refusal:
-            outcome = self._run_again(runner, data, refusal)
+            outcome = self._run_again(idle.runner, data, refusal)
         if self._fd >= 0:
-            self._idle.append((kind, runner))
+            self._idle.append(idle)
         return outcome
 
     def test_run_each(self, frames: Iterable[bytes], *, repeat: int = 1) -> TestRuns:
@@ -122,9 +136,9 @@ class Program(Attachable):
         found = TestRuns()
         if not wanted:
             return found
-        runner = make_runner(self.fd, self.type)
         largest = max(map(len, wanted))
-        runner.prepare(self._settings(largest, repeat, None, None, None, False, 0), b"")
+        kind = repeat, None, None, None, False, 0
+        runner = self._prepared(make_runner(self.fd, self.type), largest, kind).runner
         while len(found) < len(wanted):
             try:
                 # A part at a time: signals are seen between, and memory stays small.
@@ -146,27 +160,22 @@ class Program(Attachable):
                 refusal = again
         raise failure(self.name, self.type, refusal, data, runner) from None
 
-    def _settings(
-        self,
-        size: int,
-        repeat: int,
-        _: bytes | None,
-        room: int | None,
-        cpu: int | None,
-        live_frames: bool,
-        batch_size: int,
-    ) -> Settings:
+    def _prepared(self, runner: Runner, size: int, kind: _Kind) -> _Idle:
+        repeat, ctx, room, cpu, live_frames, batch_size = kind
         if not 1 <= repeat < 1 << 32:
             raise ValueError(f"repeat is a number from 1, not {repeat}")
+        longest = 1 << 32
         if room is None:
             # More than this frame needs, so that others find the room made already.
             room = size + 2 * self._growth
+            longest = room - self._growth if self._growth else longest
         flags = 0 if cpu is None else ON_CPU
         if live_frames:
             flags, room = flags | LIVE_FRAMES, 0
         # Some types take no number of repetitions; 0 is once for all.
         times = 0 if repeat == 1 else repeat
-        return Settings(times, room, flags, cpu or 0, batch_size)
+        runner.prepare(Settings(times, room, flags, cpu or 0, batch_size), bytes(ctx or b""))
+        return _Idle(kind, longest, runner.run, runner)
 
     def close(self) -> None:
         """Give the descriptor back. The kernel frees the program with its last user."""

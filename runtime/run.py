@@ -159,7 +159,8 @@ def kernel_run(
 
     raw = _context(program, data, ctx)
     names = {each.name for each in program.maps} & collection.maps.keys()
-    with reading(collection.maps[name] for name in sorted(names)) as sent:
+    maps = [collection.maps[name] for name in sorted(names)]
+    with reading(maps, program) as sent:
         before = snapshot(collection)
         outcome = collection.programs[program.name].test_run(data, repeat=repeat, ctx=raw)
         after = snapshot(collection)

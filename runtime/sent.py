@@ -13,6 +13,10 @@ from typing import TYPE_CHECKING
 
 from ebpfasm.analysis.vm import Event
 from ebpfasm.errors import LoadError, NotSupported
+from ebpfasm.ir.instruction import instructions_of
+from ebpfasm.ir.specs import ProgramSpec
+from ebpfasm.isa import helpers
+from ebpfasm.isa.forms import Form
 
 if TYPE_CHECKING:
     from ebpfasm.runtime.events.perf import PerfBuffer
@@ -45,10 +49,26 @@ class Sent:
         return tuple(found)
 
 
+_PERF_OUTPUT = frozenset({"bpf_perf_event_output", "bpf_skb_output", "bpf_xdp_output"})
+
+
+def _sends_samples(program: ProgramSpec) -> bool:
+    """Whether a program writes perf records; others count by the events of such a map."""
+    streams = [program.instructions, *(each.instructions for each in program.functions)]
+    numbers = {helpers.BY_NAME[name].id for name in _PERF_OUTPUT}
+    return any(
+        each.spec.form is Form.CALL_HELPER and each.imm in numbers
+        for stream in streams
+        for each in instructions_of(stream)
+    )
+
+
 @contextmanager
-def reading(maps: Iterable[Map]) -> Iterator[Sent | None]:
-    """Open a reader for each ring of these maps; None where that is not possible."""
+def reading(maps: Iterable[Map], program: ProgramSpec) -> Iterator[Sent | None]:
+    """Open a reader for each ring that a program fills; None where that is not possible."""
     wanted = [each for each in maps if each.type in ("ringbuf", "perf_event_array")]
+    if any(each.type != "ringbuf" for each in wanted) and not _sends_samples(program):
+        wanted = [each for each in wanted if each.type == "ringbuf"]
     if not wanted:
         yield Sent({}, {})
         return

@@ -6,12 +6,11 @@ from dataclasses import replace
 from pathlib import Path
 
 from ebpfasm.asm.writing.translated import Translated
-from ebpfasm.btf import codec
 from ebpfasm.btf.types import Func
-from ebpfasm.errors import BtfError
+from ebpfasm.errors import BtfError, NotSupported
 from ebpfasm.isa.table import BY_NAME
+from ebpfasm.runtime import kernel_btf
 
-_VMLINUX = Path("/sys/kernel/btf/vmlinux")
 _KALLSYMS = Path("/proc/kallsyms")
 _MASK = 0xFFFFFFFFFFFFFFFF
 
@@ -75,8 +74,8 @@ def _kfuncs(ids: set[int]) -> dict[int, str]:
     if not ids:
         return {}
     try:
-        types = codec.Reader(_VMLINUX.read_bytes())
+        types = kernel_btf.vmlinux()
         read = {number: types.get(number) for number in ids if 0 < number <= len(types)}
-    except (OSError, BtfError):
+    except (BtfError, NotSupported):
         return {}
     return {number: each.name for number, each in read.items() if isinstance(each, Func)}

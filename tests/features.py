@@ -79,6 +79,7 @@ FEATURES: dict[str, Feature] = {
     "tracing cookies": Feature((6, 1), _always),
     "raw tracepoint cookies": Feature((6, 12), _always),
     "xdp.frags on veth": Feature((6, 1), _always),
+    "syscall programs": Feature((6, 1), _always),
     "tcx": Feature((6, 12), _typed("tcx_prog_attach")),
     "netkit": Feature((6, 12), _typed("netkit_prog_attach")),
     "netfilter links": Feature((6, 12), _typed("bpf_nf_link_attach")),

@@ -114,12 +114,16 @@ class Reader:
 
 
 def _commands(text: str) -> Iterator[tuple[str, str]]:
-    """Commands behind `$ ` or `# `, which a backslash continues, with the output below each."""
+    """Commands behind the first line's prompt, `$ ` or `# `, with the output below each.
+
+    A backslash continues a command.
+    """
+    prompt = text[:2]
     command: str | None = None
     output: list[str] = []
     lines = iter(text.splitlines())
     for line in lines:
-        if not line.startswith(("$ ", "# ")):
+        if not line.startswith(prompt):
             output.append(line)
             continue
         if command is not None:

@@ -3,7 +3,7 @@
  *
  *   peer traffic IFINDEX SECONDS LENGTH   frames to the other end of a veth pair, as fast as can be:
  *                                         live frames of BPF_PROG_TEST_RUN, redirected to IFINDEX
- *   peer drop|echo|send IFACE MAP SECONDS COPYFLAGS
+ *   peer drop|echo|send IFACE MAP SECONDS
  *
  * MAP is the id of the XSKMAP of a program that is attached already. Prints packets a second.
  */
@@ -90,7 +90,7 @@ static void traffic(unsigned int ifindex, double seconds, int length)
         check(bpf_prog_test_run_opts(program, &run), "test run");
 }
 
-static void open_socket(const char *iface, int map, int flags)
+static void open_socket(const char *iface, int map)
 {
     struct xsk_umem_config memory = {
         .fill_size = RING, .comp_size = RING, .frame_size = FRAME, .frame_headroom = 0,
@@ -98,11 +98,11 @@ static void open_socket(const char *iface, int map, int flags)
     struct xsk_socket_config rings = {
         .rx_size = RING, .tx_size = RING,
         .libxdp_flags = XSK_LIBXDP_FLAGS__INHIBIT_PROG_LOAD,
-        .bind_flags = (unsigned short)(XDP_USE_NEED_WAKEUP | flags),
+        .bind_flags = XDP_USE_NEED_WAKEUP,
     };
     struct xsk_umem *umem;
     int fd = bpf_map_get_fd_by_id((unsigned int)map);
-    unsigned int at;
+    unsigned int at = 0;
 
     area = mmap(NULL, FRAMES * FRAME, PROT_READ | PROT_WRITE,
                 MAP_SHARED | MAP_ANONYMOUS | MAP_POPULATE, -1, 0);
@@ -241,7 +241,7 @@ int main(int argc, char **argv)
         return 0;
     }
     step = !strcmp(argv[1], "drop") ? drop : !strcmp(argv[1], "echo") ? echo : transmit;
-    open_socket(argv[2], atoi(argv[3]), 0);
+    open_socket(argv[2], atoi(argv[3]));
     begin = now();
     end = begin + atof(argv[4]);
     while (now() < end)

@@ -8,34 +8,25 @@ Like libbpf's btf__dedup, it leaves variables and data sections alone.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import replace
-from typing import NamedTuple, assert_never
+from collections.abc import Iterator, Mapping
+from typing import NamedTuple
 
 from ebpfasm.btf.codec import check_references
+from ebpfasm.btf.renumber import renumbered
 from ebpfasm.btf.types import (
     AnyEnum,
     Array,
     Btf,
     BtfType,
-    Const,
     DataSec,
-    DeclTag,
     Enum,
     Enum64,
-    Float,
     Func,
     FuncProto,
     Fwd,
-    Int,
-    Ptr,
-    Restrict,
     Struct,
-    Typedef,
-    TypeTag,
     Union,
     Var,
-    Volatile,
     refers_to,
 )
 
@@ -80,31 +71,6 @@ def merge(*tables: Btf) -> Btf:
         shifted = [0, *range(len(types) + 1, len(types) + len(table) + 1)]
         types += [renumbered(each, shifted.__getitem__) for each in table.types]
     return dedup(Btf(tuple(types))).btf
-
-
-def renumbered(each: BtfType, new: Callable[[int], int]) -> BtfType:
-    """A type with other ids in the place of those that it refers to."""
-    match each:
-        case Array():
-            return replace(each, type=new(each.type), index_type=new(each.index_type))
-        case Struct() | Union():
-            members = tuple(replace(member, type=new(member.type)) for member in each.members)
-            return replace(each, members=members)
-        case FuncProto():
-            params = tuple(replace(param, type=new(param.type)) for param in each.params)
-            return replace(each, type=new(each.type), params=params)
-        case DataSec():
-            places = tuple(replace(place, type=new(place.type)) for place in each.variables)
-            return replace(each, variables=places)
-        case (
-            Ptr() | Typedef() | Volatile() | Const() | Restrict() | Func() | Var() | DeclTag()
-            | TypeTag()
-        ):  # fmt: skip
-            return replace(each, type=new(each.type))
-        case Int() | Enum() | Enum64() | Float() | Fwd():
-            return each
-        case _:
-            assert_never(each)
 
 
 class _Partition:

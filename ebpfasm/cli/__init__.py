@@ -35,6 +35,7 @@ COMMANDS = {
     "link": "links",
     "btf": "types",
     "features": "features",
+    "xsk": "xsk",
     "isa": "reference",
     "errors": "reference",
     "example": "example",

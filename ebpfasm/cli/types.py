@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from pathlib import Path
+import os
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -13,9 +13,8 @@ from ebpfasm.cli.selectors import take, usage, words_argument
 from ebpfasm.cli.tables import print_json, print_table
 
 if TYPE_CHECKING:
-    from ebpfasm.btf.types import BtfType, Types
-
-_FOLDER = Path("/sys/kernel/btf")
+    from ebpfasm.btf.index import BtfIndex
+    from ebpfasm.btf.types import BtfType
 
 
 @click.group("btf")
@@ -63,18 +62,20 @@ def _users() -> tuple[dict[int, list[int]], dict[int, list[int]]]:
 @btf_command.command("dump")
 @words_argument("BTF")
 @click.option("--type", "name", metavar="NAME", help="Only the types of this name.")
+@click.option("--c", "as_c", is_flag=True, help="C declarations, with all that they need.")
 @json_option
-def dump_command(words: tuple[str, ...], name: str | None, as_json: bool) -> None:
+def dump_command(words: tuple[str, ...], name: str | None, as_c: bool, as_json: bool) -> None:
     """Print types. BTF is id N, the name of a module or vmlinux, or a FILE of BTF."""
-    found, types = _types(words)
-    rows = [
-        {"id": number, **_fields(each)}
-        for number in range(found, len(types) + 1)
-        if (each := types.get(number)) is not None
-        and (name is None or getattr(each, "name", None) == name)
-    ]
-    if name is not None and not rows:
-        raise usage(f"there is no type {name!r}")
+    if as_c and as_json:
+        raise usage("--c and --json are two outputs: give one")
+    types = _types(words)
+    ids = range(types.first_id, len(types) + 1) if name is None else _named(types, name)
+    if as_c:
+        from ebpfasm.btf.c import print_types
+
+        click.echo(print_types(types, None if name is None else ids, pointer=types.pointer_size))
+        return
+    rows = [{"id": each, **_fields(found)} for each in ids if (found := types.get(each))]
     if as_json:
         print_json({"types": rows})
         return
@@ -82,8 +83,16 @@ def dump_command(words: tuple[str, ...], name: str | None, as_json: bool) -> Non
         _print(row)
 
 
-def _types(words: tuple[str, ...]) -> tuple[int, Types]:
-    """The first id of a BTF's own types, and the types."""
+def _named(types: BtfIndex, name: str) -> list[int]:
+    found = [
+        each for each in types.candidates((), name) if getattr(types.get(each), "name", "") == name
+    ]
+    if not found:
+        raise usage(f"there is no type {name!r}")
+    return found
+
+
+def _types(words: tuple[str, ...]) -> BtfIndex:
     from ebpfasm.btf.index import BtfIndex
     from ebpfasm.runtime import kernel_btf, syscall
     from ebpfasm.runtime.ids import open_by_id
@@ -93,19 +102,16 @@ def _types(words: tuple[str, ...]) -> tuple[int, Types]:
         if len(words) > 1:
             raise usage(f"what is {words[1]!r} for?")
         if words[0] == "vmlinux":
-            return 1, kernel_btf.vmlinux()
+            return kernel_btf.vmlinux()
         if words[0] in kernel_btf.modules():
-            module = kernel_btf.module(words[0])
-            return module.first_id, module
-        return 1, BtfIndex.of(words[0])
+            return kernel_btf.module(words[0])
+        return BtfIndex.of(words[0])
     selector, rest = take(words, "BTF")
     if rest:
         raise usage(f"what is {rest[0]!r} for?")
-    import os
-
     fd = open_by_id(syscall.BTF_GET_FD_BY_ID, int(selector.word), f"BTF {selector.word}")
     try:
-        return 1, BtfIndex(read_btf(fd))
+        return BtfIndex(read_btf(fd))
     finally:
         os.close(fd)
 

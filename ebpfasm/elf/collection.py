@@ -181,9 +181,9 @@ class _Reading:
         section = self._given.section(function.section).name
         return program(self._kinds, section, self._function(function, stream), version)
 
-    def _exception_callbacks(self) -> dict[str, tuple[str, ...]]:
+    def _exception_callbacks(self) -> dict[str, list[str]]:
         """Functions that programs name with __exception_cb: BTF tags say it, and no instruction."""
-        found: dict[str, tuple[str, ...]] = {}
+        found: dict[str, list[str]] = {}
         if self._types is None:
             return found
         btf = self._types.btf
@@ -194,7 +194,7 @@ class _Reading:
                 target = btf.get(tag.type)
                 if isinstance(target, Func):
                     callback = tag.name.removeprefix(_EXCEPTION_CALLBACK)
-                    found[target.name] = (*found.get(target.name, ()), callback)
+                    found.setdefault(target.name, []).append(callback)
         return found
 
     # The rest ------------------------------------------------------------------------------------

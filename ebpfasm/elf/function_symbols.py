@@ -11,7 +11,7 @@ from itertools import pairwise
 
 from ebpfasm.elf.source import Input, UniqueNames
 from ebpfasm.frozen import dataclass
-from ebpfasm.ir.object import ObjectSymbol
+from ebpfasm.ir.object import Object, ObjectSymbol
 from ebpfasm.isa.codec import SLOT
 
 TEXT = ".text"
@@ -74,10 +74,20 @@ def find_functions(given: Input, symbols: Iterable[tuple[int, ObjectSymbol]]) ->
         rows = typed.get(index) or untyped.get(index)
         size = len(each.content)
         if rows is None:
-            found.append(FunctionSymbol(names.unique(each.name), index, 0, size))
+            name = _first_label(given.object, index) or each.name
+            found.append(FunctionSymbol(names.unique(name), index, 0, size))
         else:
             found += _functions(given, index, size, rows, names)
     return Functions(found)
+
+
+def _first_label(object: Object, section: int) -> str | None:
+    """What a person called the beginning of a section of code."""
+    here = (
+        each.name for each in object.symbols
+        if each.section == section and each.value == 0 and each.type == "notype"
+    )  # fmt: skip
+    return next((name for name in here if name and not name.startswith((".L", "LBB"))), None)
 
 
 def _functions(

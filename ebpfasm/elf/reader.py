@@ -31,7 +31,9 @@ _MAGIC = b"\x7fELF"
 _HEADER_SIZE, _SECTION_SIZE = 64, 64
 _SHT_NULL, _SHT_SYMTAB, _SHT_STRTAB, _SHT_RELA, _SHT_REL, _SHT_GROUP = 0, 2, 3, 4, 9, 17
 _NOT_KEPT = frozenset((_SHT_NULL, _SHT_SYMTAB, _SHT_STRTAB, _SHT_REL, _SHT_GROUP, SHT_LLVM_ADDRSIG))
+_EMPTY = (_SHT_NULL, SHT_NOBITS)
 _SHN_XINDEX = 0xFFFF
+_MOST_OVERLAP = 4  # times the file: what many sections say of the same bytes
 _ET_REL, _EM_BPF = 1, 247
 
 
@@ -75,7 +77,7 @@ class _Reader:
         symbols: Sequence[ObjectSymbol] = ()
         if tables:
             symbols = self._symbols(rows, rows[tables[0]], places, byteorder)
-        relocations: dict[int, Sequence[ObjectRelocation]] = {}
+        parts: dict[int, list[Relocations]] = {}
         for row in rows:
             if row.type == _SHT_RELA:
                 self._refuse("elf-relocation", f"{row.name} holds addends (RELA); BPF has none")
@@ -83,9 +85,8 @@ class _Reader:
                 if [row.link] != tables:
                     self._damaged(f"has relocations without symbols in {row.name}")
                 found = self._relocations(row, rows[row.info], len(symbols), byteorder)
-                known = relocations.get(row.info)
-                relocations[row.info] = found if known is None else (*known, *found)
-        sections = [_section(rows[number], relocations.get(number, ())) for number in kept]
+                parts.setdefault(row.info, []).append(found)
+        sections = [_section(rows[number], _joined(parts.get(number, ()))) for number in kept]
         return Object(tuple(sections), symbols, byteorder)
 
     # What is wrong -----------------------------------------------------------------------------
@@ -138,6 +139,14 @@ class _Reader:
         headers = list(layout.iter_unpack(self._content[start:end]))
         if strings >= count:
             self._damaged("has no names of sections")
+        whole = len(self._content)
+        inside = (
+            size for _, type, _, _, at, size, *_ in headers
+            if type not in _EMPTY and at + size <= whole
+        )  # fmt: skip
+        taken = sum(inside)
+        if taken > _MOST_OVERLAP * whole:
+            self._damaged(f"has sections of {taken} bytes in {whole}: they overlap")
         names = Strings(self._part(headers[strings], f"section {strings}"), self._damaged)
         return [self._row(header, names) for header in headers]
 
@@ -151,7 +160,7 @@ class _Reader:
 
     def _part(self, header: tuple[int, ...], what: str) -> bytes:
         _, type, _, _, start, size, *_ = header
-        if type in (_SHT_NULL, SHT_NOBITS):
+        if type in _EMPTY:
             return b""
         if start + size > len(self._content):
             self._damaged(f"ends inside {what}")
@@ -210,6 +219,13 @@ def _machine(number: int) -> str:
 
     named = (name for name, value in ENUM_E_MACHINE.items() if value == number)
     return next((each for each in named if each.startswith("EM_")), f"number {number}")
+
+
+def _joined(parts: Sequence[Relocations]) -> Sequence[ObjectRelocation]:
+    """The relocations of a section, which are almost always in one table."""
+    if len(parts) == 1:
+        return parts[0]
+    return tuple(each for part in parts for each in part)
 
 
 def _section(row: _Row, relocations: Sequence[ObjectRelocation]) -> ObjectSection:

@@ -311,11 +311,12 @@ def _with_reachable(
     also: Sequence[str],
 ) -> ProgramSpec:
     reached = reachable(program.instructions, functions)
+    known = {each.name for each in reached}
     for name in also:
-        if name in functions and all(each.name != name for each in reached):
-            known = {each.name for each in reached}
+        if name in functions and name not in known:
             more = [functions[name], *reachable(functions[name].instructions, functions)]
             reached += [each for each in more if each.name not in known]
+            known |= {each.name for each in more}
     names: dict[str, None] = {}
     for stream in (program.instructions, *(function.instructions for function in reached)):
         for ref in references_of(stream):

@@ -60,7 +60,7 @@ def into_vxlan(frame: Frame, ends: bytes) -> bool:
 
 def into_ipip(frame: Frame, ends: bytes) -> bool:
     """Outer IPv4 (RFC 2003) before the inner one, in place of the Ethernet header."""
-    if frame.data[12:14] != b"\x08\x00":
+    if bytes(frame.data[12:14]) != b"\x08\x00":
         return False
     frame.pull(ETHERNET)
     outer_ip(frame, ends, IPIP)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from ebpfasm.asm.spelling import did_you_mean
 from ebpfasm.errors import ElfError, LoadError
 from ebpfasm.runtime.attach.binaries import Place, find_binary, unreadable
-from ebpfasm.runtime.attach.failures import check_type, has_link_type
+from ebpfasm.runtime.attach.failures import check_type
 from ebpfasm.runtime.attach.perf import no_symbol
 from ebpfasm.runtime.attach.uprobes import attach_at, attach_multi
 from ebpfasm.runtime.links import Link, Links
@@ -48,12 +48,10 @@ def _attach(
         return attach_multi(
             program, path, places, pid=pid, retprobe=False, cookies=cookies, counters=counters
         )
-    known = has_link_type("perf_event") is not False  # kernels without these links have no cookies
     made: list[Link] = []
     try:
         for place, counter, cookie in zip(places, counters, cookies, strict=True):
-            value = cookie if known else 0
-            made.append(attach_at(program, place, pid=pid, cookie=value, counter=counter))
+            made.append(attach_at(program, place, pid=pid, cookie=cookie, counter=counter))
     except BaseException:
         for link in made:
             with suppress(LoadError):

@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING, Any
 
 from ebpfasm.errors import LoadError, error
 from ebpfasm.runtime import syscall
-from ebpfasm.runtime.events import perf_event
+from ebpfasm.runtime.events import output
 from ebpfasm.runtime.events.reader import EventReader
 from ebpfasm.runtime.events.records import RecordType, misfit, record_of
 from ebpfasm.runtime.events.ringbuf import btf_of
 from ebpfasm.runtime.events.source import Callback, Source, broken, numbered
+from ebpfasm.runtime.perf_event import enable, online_cpus, pause_output
 from ebpfasm.runtime.refusals import TRACING, refused
 
 if TYPE_CHECKING:
@@ -72,7 +73,7 @@ class _Ring(Source):
 
     def lost(self) -> int:
         """Records that there was no room for."""
-        return perf_event.lost(self.fd) if self._counts_lost else self.lost_told
+        return output.lost(self.fd) if self._counts_lost else self.lost_told
 
     def close(self) -> None:
         if self._process == os.getpid():  # a forked child has no such mapping
@@ -131,11 +132,11 @@ class _Overwritable(_Ring):
         if not self.unread():
             return []
         self._seen_before = int(self._ring.seen)
-        perf_event.pause_output(self.fd, True)
+        pause_output(self.fd, True)
         try:
             data, ends = self._any(None)
         finally:
-            perf_event.pause_output(self.fd, False)
+            pause_output(self.fd, False)
         whole = bytes(data)
         found = [whole[start:end] for start, end in zip([0, *ends], ends, strict=False)]
         return found[::-1]
@@ -186,7 +187,7 @@ class PerfBuffer(EventReader[_Ring]):
         self._map_fd = os.dup(map.fd)
         kind = _Overwritable if overwrite else _Ring
         try:
-            chosen = _online() if cpus is None else list(cpus)
+            chosen = online_cpus() if cpus is None else list(cpus)
             read_as = record_of(record, btf_of(map))
             for cpu in chosen:
                 if cpus is not None or cpu < map.max_entries:
@@ -203,9 +204,7 @@ class PerfBuffer(EventReader[_Ring]):
         self, cpu: int, wakeup: int, watermark: bool, overwrite: bool, optional: bool
     ) -> tuple[int, bool]:
         try:
-            return perf_event.open_output(
-                cpu, wakeup=wakeup, watermark=watermark, overwrite=overwrite
-            )
+            return output.open_output(cpu, wakeup=wakeup, watermark=watermark, overwrite=overwrite)
         except OSError as refusal:
             if optional and refusal.errno in _ABSENT:
                 return -1, False
@@ -227,7 +226,7 @@ class PerfBuffer(EventReader[_Ring]):
         self._check().add(fd)
         try:
             self._set(cpu, fd)
-            perf_event.enable(fd)
+            enable(fd)
         except OSError as refusal:
             raise self._refused(cpu, refusal) from None
 
@@ -286,9 +285,3 @@ class PerfBuffer(EventReader[_Ring]):
         except OSError as refusal:
             if refusal.errno != errno.ENOENT:
                 raise broken(self._what, refusal.errno or 0) from None
-
-
-def _online() -> list[int]:
-    with open("/sys/devices/system/cpu/online", encoding="ascii") as file:
-        parts = [part.partition("-") for part in file.read().strip().split(",")]
-    return [cpu for first, _, last in parts for cpu in range(int(first), int(last or first) + 1)]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import math
 import os
 import threading
@@ -11,12 +10,15 @@ import warnings
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Iterator
 from itertools import chain
-from typing import Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from ebpfasm.closing import Closing
 from ebpfasm.errors import EbpfError
 from ebpfasm.runtime.events.source import Source
 from ebpfasm.runtime.events.waiting import Waiter
+
+if TYPE_CHECKING:
+    import asyncio
 
 _PAUSE = 0.001  # seconds before looking again at a record that a program has not finished yet
 
@@ -152,6 +154,8 @@ class EventReader(Closing, Generic[SourceT]):
             self._finished(head)
 
     async def _readable(self) -> None:
+        import asyncio
+
         loop = asyncio.get_running_loop()
         future: asyncio.Future[None] = loop.create_future()
         sleepers = self._sleepers.setdefault(loop, [])
@@ -204,6 +208,8 @@ class EventReader(Closing, Generic[SourceT]):
             waiter.close()
 
     def _end_sleep(self, loop: asyncio.AbstractEventLoop, fd: int) -> None:
+        import asyncio
+
         def end() -> None:
             loop.remove_reader(fd)
             self._wake(loop)

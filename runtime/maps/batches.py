@@ -11,13 +11,15 @@ from ebpfasm.ir.mapping import ANY, ElementMapping
 from ebpfasm.native import native_core
 from ebpfasm.runtime import syscall
 from ebpfasm.runtime.maps.columns import Arrays, raw_column, seen_as
-from ebpfasm.runtime.maps.reading import UNSUPPORTED, Chunk, Cursor, batch, read_chunks
+from ebpfasm.runtime.maps.reading import IN_BATCHES, UNSUPPORTED, Cursor, batch
+from ebpfasm.runtime.maps.walk import Chunk
 
 if TYPE_CHECKING:
     import numpy as np
 
 _MOST_BYTES = 64 << 20  # of a buffer that is made for a whole map
 _SOME = 4096  # items of a batch, if nobody says
+_INTERRUPTED = 100  # times that a batch is tried
 
 
 class BatchError(LoadError):
@@ -60,16 +62,17 @@ class BatchMapping(ElementMapping):
         """Raise what an OSError means."""
         raise NotImplementedError
 
+    def chunks(self) -> list[Chunk]:
+        """Read all items as the kernel has them. Raises LoadError."""
+        raise NotImplementedError
+
     def items_array(self) -> Arrays:
         """Read the whole map into arrays. Raises LoadError."""
         import numpy as np
 
         sizes = self.key_size, self.stored_size
-        try:
-            chunks = self._whole() if all(sizes) else None
-            found = read_chunks(self) if chunks is None else chunks  # type: ignore[arg-type]
-        except OSError as refusal:
-            self.fail("walk", refusal)
+        whole = self._whole() if all(sizes) else None
+        found = self.chunks() if whole is None else whole
         arrays = [self._arrays(each.keys, each.values, each.length) for each in found]
         if len(arrays) == 1:
             return arrays[0]
@@ -80,8 +83,6 @@ class BatchMapping(ElementMapping):
     def _whole(self) -> list[Any] | None:
         """The map in one buffer and mostly one call; None where that does not work."""
         import numpy as np
-
-        from ebpfasm.runtime.maps.reading import IN_BATCHES
 
         size = self.key_size + self.stored_size
         room = self.max_entries
@@ -99,7 +100,7 @@ class BatchMapping(ElementMapping):
             done, number = batch(syscall.MAP_LOOKUP_BATCH, self.fd, *places, room - count, cursor)
             count += done if number in (0, errno.ENOENT) else 0
         if number == errno.ENOENT or (self.dense and count == room):
-            return [Chunk(keys, values, count)]  # type: ignore[arg-type]
+            return [Chunk(keys, values, count)]
         return None  # it grew meanwhile, or has no batches
 
     def lookup_batch(self, count: int = _SOME, cursor: Any = None) -> Batch:
@@ -131,16 +132,17 @@ class BatchMapping(ElementMapping):
         if isinstance(cursor, Chunk):
             return self._slice(command, count, cursor)
         place = cursor or Cursor(self.key_size)
-        number = errno.ENOSPC
-        while number == errno.ENOSPC:
+        number, interrupted = errno.ENOSPC, 0
+        while number == errno.ENOSPC or (number == errno.EINTR and interrupted < _INTERRUPTED):
+            interrupted += number == errno.EINTR  # keys vanished faster than it walks
             keys, values = (
                 np.empty(count * each, np.uint8) for each in (self.key_size, self.stored_size)
             )
             places = keys.ctypes.data, values.ctypes.data
             done, number = batch(command, self.fd, *places, count, place)
-            count *= 2
+            count *= 2 if number == errno.ENOSPC else 1
         if number in UNSUPPORTED and not place.started:
-            return self._slice(command, count // 2, self._all())
+            return self._slice(command, count, self._all())
         if number not in (0, errno.ENOENT):
             self.fail("read", OSError(number, ""))
         found = self._arrays(keys, values, done)
@@ -148,10 +150,7 @@ class BatchMapping(ElementMapping):
 
     def _all(self) -> Chunk:
         """All items at once, for maps without batches."""
-        try:
-            chunks = read_chunks(self)  # type: ignore[arg-type]
-        except OSError as refusal:
-            self.fail("walk", refusal)
+        chunks = self.chunks()
         keys, values, counts = zip(*chunks, strict=True) if chunks else ((), (), ())
         return Chunk(b"".join(keys), b"".join(values), sum(counts))
 
@@ -215,6 +214,13 @@ class BatchMapping(ElementMapping):
         if number:
             self._stopped("delete from", number, done, count, key_bytes)
         return done
+
+    def clear(self) -> None:
+        """Delete every element. Raises LoadError."""
+        for each in self.chunks():
+            _, number = self._delete_each(each.keys[: each.length * self.key_size])
+            if number:
+                self.fail("delete from", OSError(number, ""))
 
     def _update_each(self, keys: Any, values: Any, count: int, flags: int) -> tuple[int, int]:
         core = native_core()

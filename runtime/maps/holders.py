@@ -169,6 +169,11 @@ class ProgramArray(HoldingMap):
         super().__delitem__(key)
         self._programs.pop(bytes(self._key.pack(key)), None)
 
+    def clear(self) -> None:
+        """Empty every slot."""
+        super().clear()
+        self._programs.clear()
+
     def close(self) -> None:
         """Give the descriptor back."""
         self._programs.clear()

@@ -19,8 +19,8 @@ from ebpfasm.runtime.map_info import MapInfo, read_map_info
 from ebpfasm.runtime.maps.batches import BatchMapping
 from ebpfasm.runtime.maps.elements import Bytes, elements_of
 from ebpfasm.runtime.maps.memory import SharedMapping
-from ebpfasm.runtime.maps.reading import UNSUPPORTED, Chunk, Reading, read_chunks
-from ebpfasm.runtime.maps.walk import walk
+from ebpfasm.runtime.maps.reading import UNSUPPORTED, Reading, read_chunks
+from ebpfasm.runtime.maps.walk import Chunk, walk
 from ebpfasm.runtime.pins import Pinnable
 from ebpfasm.runtime.refusals import name_of, refused
 from ebpfasm.runtime.values import possible_cpus
@@ -304,9 +304,10 @@ class Map(Pinnable, BatchMapping, SharedMapping, ElementMapping):
 
     def pairs(self) -> Pairs:
         """Every key with its value, read at once. Raises LoadError."""
-        return Reading(self._read_chunks(), self._key, self._value)
+        return Reading(self.chunks(), self._key, self._value)
 
-    def _read_chunks(self) -> list[Chunk]:
+    def chunks(self) -> list[Chunk]:
+        """Read all items as the kernel has them. Raises LoadError."""
         try:
             return read_chunks(self)
         except OSError as refusal:
@@ -324,18 +325,26 @@ class Map(Pinnable, BatchMapping, SharedMapping, ElementMapping):
         size = self.key_size
         return [
             bytes(each.keys[at : at + size])
-            for each in self._read_chunks()
+            for each in self.chunks()
             for at in range(0, each.length * size, size)
         ]
+
+    def popitem(self) -> tuple[Any, Any]:
+        """Delete one element and return it. Raises KeyError if the map is empty."""
+        while (key := self.next_key_bytes()) is not None:
+            value = self.take_bytes(key)
+            if value is not None:  # else somebody else was quicker
+                return self._key.unpack(key), self._value.unpack(value)
+        raise KeyError(f"map {self.name!r} is empty")
 
     def __len__(self) -> int:
         """Count the elements: of an array, all that it has room for."""
         if self.dense:
             return self.max_entries
-        return sum(each.length for each in self._read_chunks())
+        return sum(each.length for each in self.chunks())
 
     def __iter__(self) -> Iterator[Any]:
-        return Reading(self._read_chunks(), self._key, self._value).only_keys()
+        return Reading(self.chunks(), self._key, self._value).only_keys()
 
     def close(self) -> None:
         """Give the descriptor back. The kernel frees the map with its last user."""

@@ -11,12 +11,12 @@ import errno
 import struct
 from collections.abc import Iterator
 from itertools import chain
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
-from ebpfasm.ir.values import Buffer, Codec
+from ebpfasm.ir.values import Codec
 from ebpfasm.native import native_core
 from ebpfasm.runtime import syscall
-from ebpfasm.runtime.maps.walk import first_items, walk
+from ebpfasm.runtime.maps.walk import Chunk, first_items, walk
 from ebpfasm.runtime.refusals import ENOTSUPP
 
 if TYPE_CHECKING:
@@ -39,14 +39,6 @@ _PORTION = 1024  # items that become Python values at once
 _BATCH = struct.Struct("=QQQQIIQQ")
 _COUNT = struct.Struct("=I")
 _COUNT_AT = 32
-
-
-class Chunk(NamedTuple):
-    """`length` items: key i is at i * key size of `keys`, its value likewise in `values`."""
-
-    keys: Buffer
-    values: Buffer
-    length: int
 
 
 class Reading:

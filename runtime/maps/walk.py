@@ -9,17 +9,23 @@ from __future__ import annotations
 
 import errno
 import os
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ebpfasm.native import native_core
 
 if TYPE_CHECKING:
     from ebpfasm.runtime.maps.map import Map
-    from ebpfasm.runtime.maps.reading import Chunk
-
 _CHUNK = 4096  # items that the native core gathers in one go
 _KEPT = 64  # items that it gets back, to go on behind the last one that still lives
 _RESTARTS = 10_000
+
+
+class Chunk(NamedTuple):
+    """`length` items in two buffers: key i is at i * key size, its value likewise."""
+
+    keys: Any
+    values: Any
+    length: int
 
 
 def walk(map: Map, indexed: bool, value_size: int) -> dict[bytes, bytes]:
@@ -38,8 +44,6 @@ def walk(map: Map, indexed: bool, value_size: int) -> dict[bytes, bytes]:
 
 def first_items(core: Any, map: Map, most: int, value_size: int) -> Chunk | None:
     """Read all items where there are at most so many, None where there are more, or errors."""
-    from ebpfasm.runtime.maps.reading import Chunk
-
     keys, values = bytearray(most * map.key_size), bytearray(most * value_size)
     more = core.ffi.new("int *")
     places = core.ffi.from_buffer(keys), core.ffi.from_buffer(values)

@@ -5,7 +5,6 @@
  */
 
 #include <sys/mman.h>
-#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "records.h"
@@ -18,13 +17,6 @@ struct header { /* struct perf_event_header */
     uint32_t type;
     uint16_t misc, size;
 };
-
-long ebpfasm_perf_event_open(void *attr, int pid, int cpu, int group, unsigned long flags)
-{
-    long result = syscall(SYS_perf_event_open, attr, pid, cpu, group, flags);
-
-    return result < 0 ? -errno : result;
-}
 
 long ebpfasm_perf_map(ebpfasm_perf *ring, int fd, size_t length, int write)
 {

@@ -67,11 +67,10 @@ def _answer_echo(data: memoryview, mac: bytes, ip: bytes) -> Answered | None:
     data[:12] = bytes(data[6:12]) + mac
     data[26:34] = ip + bytes(data[26:30])  # the header's sum stays what it was
     data[icmp] = 0
-    # RFC 1624: the new sum without a look at the data, odd lengths included.
-    old = int.from_bytes(data[icmp + 2 : icmp + 4], "big")
-    changed = (~old & 0xFFFF) + (~0x0800 & 0xFFFF)
-    changed = (changed & 0xFFFF) + (changed >> 16)
-    data[icmp + 2 : icmp + 4] = (~changed & 0xFFFF).to_bytes(2, "big")
+    # RFC 1624: the new sum without a look at the data, odd lengths included. Never 0, which would
+    # be wrong for a message of zeros, where 0xffff is right for all.
+    added = int.from_bytes(data[icmp + 2 : icmp + 4], "big") + 0x0800
+    data[icmp + 2 : icmp + 4] = ((added & 0xFFFF) + (added >> 16)).to_bytes(2, "big")
     return "icmp"
 
 

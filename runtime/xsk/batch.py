@@ -117,7 +117,7 @@ class Batch(Closing):
         """
         numpy = _numpy()[0]
         home = self._check()
-        rows = numpy.empty((len(self), width), numpy.uint8)
+        rows: npt.NDArray[np.uint8] = numpy.empty((len(self), width), numpy.uint8)
         if rows.size:
             self._core.lib.ebpfasm_umem_read(
                 home.umem.handle, self.pointer(), len(self), start, width,

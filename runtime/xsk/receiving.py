@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator
 from itertools import repeat
 from typing import TYPE_CHECKING, Any, overload
 
-from ebpfasm.runtime.xsk.frames import Frame
+from ebpfasm.runtime.xsk.frames import Frame, Packet
 from ebpfasm.runtime.xsk.options import MOST_FRAGMENTS, PKT_CONTD
 from ebpfasm.runtime.xsk.rings import BURST, READABLE, Rings, Settings, deadline_of
 from ebpfasm.runtime.xsk.umem import Umem
@@ -80,7 +80,7 @@ class Receiving(Rings):
         while not self.closed:
             for frame in self._lent(0, BURST):
                 yield frame
-            if not self.closed and not await readable(self.fd, _SLICE):
+            if self._fd >= 0 and not await readable(self._fd, _SLICE):
                 self.probe()
 
     def _lent(self, timeout: float | None, burst: int, once: bool = False) -> Iterator[Frame]:
@@ -141,11 +141,11 @@ class Receiving(Rings):
             addresses = words.cast("Q")[::2].tolist()
             return map(Frame, repeat(self), addresses, words.cast("I")[2::4].tolist())
         packets: list[Frame] = []
-        parts: list[Frame] = []
+        parts: list[Packet] = []
         for address, length, option in _DESC.iter_unpack(raw):
-            parts.append(self.lease(self, address, length))
+            parts.append(Packet(self, address, length))
             if not option & PKT_CONTD:
-                parts[0].rest = tuple(parts[1:])
+                parts[0].extend(parts[1:])
                 packets.append(parts[0])
                 parts = []
         return packets

@@ -82,7 +82,7 @@ class Rings(Descriptor):
     def __init__(self, umem: Umem, settings: Settings) -> None:
         self.core = faults.core()
         self.umem = umem
-        self.frame_size, self.buffers, self.view = umem.frame_size, umem.buffers, umem.view
+        self.frame_size, self.exporters, self.view = umem.frame_size, umem.exporters, umem.view
         self.settings = settings
         made, self.ring_queue = _open(umem, settings)
         self.handle = self.core.ffi.gc(made, self.core.lib.ebpfasm_xsk_delete)
@@ -125,7 +125,8 @@ class Rings(Descriptor):
         Counts the queue's frames, where several sockets share it. After close() it is 0.
         """
         self.umem.sweep()
-        return max(0, self.core.lib.ebpfasm_xsk_tend(self.handle))
+        left: int = self.core.lib.ebpfasm_xsk_tend(self.handle)
+        return max(left, 0)
 
     def probe(self) -> None:
         """Raise LoadError (xsk-interface) where the interface is down or gone."""
@@ -141,8 +142,8 @@ class Rings(Descriptor):
     def wait(self, events: int, deadline: int | None) -> bool:
         """Wait once for an event: True when it may have come, False when the time is over.
 
-        Signal handlers run at once, so Ctrl-C raises here. Raises LoadError, and ValueError when the
-        socket is closed.
+        Signal handlers run at once, so Ctrl-C raises here. Raises LoadError, and ValueError when
+        the socket is closed.
         """
         now = time.monotonic_ns()
         if deadline is not None and now >= deadline:

@@ -115,7 +115,7 @@ class Sending(Rings):
             if outcome < 0:
                 at = descs[done + self.bad[0]] if outcome == -errno.EINVAL else None
                 self._refuse(outcome, *((at.address, at.length) if at is not None else (0, 0)))
-            done += outcome
+            done += int(outcome)
             if kick or done < count:
                 self.flush()
             else:

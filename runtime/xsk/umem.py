@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import gc
 import mmap
 import sys
 import weakref
@@ -91,8 +90,7 @@ class Umem(Closing):
             raise MemoryError
         self.handle = ffi.gc(made, lib.ebpfasm_umem_delete)
         self._core = core
-        self._chunks: list[memoryview | None] = [None] * count
-        self.buffers: list[Any] = [None] * count  # what each frame's views refer to
+        self.exporters: list[Any] = [None] * count
         self.sockets: weakref.WeakSet[Rings] = weakref.WeakSet()
         self._abandoned: list[int] = []
         self._closed = False
@@ -124,31 +122,31 @@ class Umem(Closing):
         return flat.reshape(self.count, self.frame_size)
 
     def view(self, address: int, length: int) -> memoryview:
-        """A view of bytes of one frame."""
+        """A view of bytes of one frame, in a buffer of its own: `viewed` tells whether it lives."""
         index, offset = divmod(address, self.frame_size)
-        chunk = self._chunks[index]
-        if chunk is None:
-            chunk = self._chunk(index)
-        return chunk[offset : offset + length]
+        exporter = self.exporters[index]
+        if exporter is None:
+            exporter = self._exporter(index)
+        return memoryview(exporter)[offset : offset + length]
 
     def viewed(self, index: int) -> bool:
-        """Whether a view of the frame is alive."""
-        # The list's reference, the chunk's, and the argument's.
-        return sys.getrefcount(self.buffers[index]) > 3
+        """Whether a view of the frame, or a slice of one, is alive and not released."""
+        # The list's reference, and the argument's; each buffer that is not released adds one.
+        return sys.getrefcount(self.exporters[index]) > 2
 
     def whole(self) -> tuple[Any, memoryview]:
         """A view of all memory, and what it and its slices are made of."""
         found = self._core.ffi.buffer(self._area)
         return found, memoryview(found)
 
-    def _chunk(self, index: int) -> memoryview:
-        """All of a frame, in a buffer of its own: who holds that holds a view of the frame."""
+    def _exporter(self, index: int) -> Any:
+        """What the views of a frame are made of."""
         begin = index * self.frame_size
-        memory = memoryview(self._memory)
-        chunk = memory[begin : begin + self.frame_size]
-        (self.buffers[index],) = gc.get_referents(memory)
-        self._chunks[index] = chunk
-        return chunk
+        part = memoryview(self._memory)[begin : begin + self.frame_size]
+        ffi = self._core.ffi
+        made = ffi.buffer(ffi.from_buffer("unsigned char[]", part, require_writable=True))
+        self.exporters[index] = made
+        return made
 
     def abandon(self, index: int) -> None:
         """Give back a frame whose lease was forgotten, as soon as nothing looks at it any more."""
@@ -161,7 +159,7 @@ class Umem(Closing):
             return
         waiting, self._abandoned = self._abandoned, []
         for index in waiting:
-            if self._chunks[index] is not None and self.viewed(index):
+            if self.exporters[index] is not None and self.viewed(index):
                 self._abandoned.append(index)
             else:
                 self._core.lib.ebpfasm_umem_give_one(self.handle, index * self.frame_size)

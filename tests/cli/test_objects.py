@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from ebpfasm import Collection, Program
 from ebpfasm.runtime.veth import VethPair
 from tests.cli.support import Command, Outcome
 from tests.runtime.samples import bpftool, counting
+from tests.support import find_tool
 
 pytestmark = pytest.mark.kernel
 
@@ -202,3 +204,13 @@ def test_one_type_of_the_kernel_is_dumped_by_its_name(ebpfasm: Command) -> None:
     found = as_json(ebpfasm("btf", "dump", "vmlinux", "--type", "xdp_md", "--json"))["types"]
     assert [each["kind"] for each in found] == ["STRUCT"]
     assert [member["name"] for member in found[0]["members"]][:2] == ["data", "data_end"]
+
+
+@pytest.mark.tool("clang")
+def test_a_type_is_dumped_as_c_that_a_compiler_takes(ebpfasm: Command, tmp_path: Path) -> None:
+    outcome = ebpfasm("btf", "dump", "vmlinux", "--type", "xdp_md", "--c")
+    assert (outcome.status, outcome.err) == (0, "")
+    source = tmp_path / "types.c"
+    source.write_text(outcome.out + '_Static_assert(sizeof(struct xdp_md) == 24, "");\n')
+    subprocess.run([find_tool("clang"), "-fsyntax-only", source], check=True)
+    assert "two outputs" in mistake(ebpfasm("btf", "dump", "vmlinux", "--c", "--json"))

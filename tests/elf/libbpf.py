@@ -81,10 +81,9 @@ def ask(path: Path, *autoload: str) -> Seen:
                 owner, key, value = map(int, rest)
                 seen.slots.setdefault(seen.maps[owner], {})[key] = seen.maps.get(value, "")
             case "program":
-                name, kind_, attach_, flags, license, code = rest
-                last = Loaded(
-                    name, int(kind_), int(attach_), int(flags), license, bytes.fromhex(code)
-                )
+                name, kind_, attach_, flags, *license, code = rest
+                numbers_ = int(kind_), int(attach_), int(flags)
+                last = Loaded(name, *numbers_, " ".join(license), bytes.fromhex(code))
                 seen.loaded[name] = last
             case "func" if last is not None:
                 slot, type_id = map(int, rest)

@@ -127,6 +127,12 @@ def test_functions_of_old_compilers_are_found_by_their_places(symbols: bool) -> 
         assert spec.programs[name].type == program.type
 
 
+def test_a_label_names_what_a_person_wrote(tmp_path: Path) -> None:
+    path = tmp_path / "x.s"
+    path.write_text('.file "x"\n.section xdp,"ax",@progbits\nmine:\nr0 = 2\nexit\n')
+    assert list(ebpfasm.open(path).programs) == ["mine"]
+
+
 def test_an_exception_callback_comes_along_though_nobody_calls_it(tmp_path: Path) -> None:
     text = SEC + (
         '#define CB __attribute__((btf_decl_tag("exception_callback:on_throw")))\n'
@@ -190,6 +196,13 @@ def test_core_records_are_at_their_instructions() -> None:
     names = {getattr(debug.btf.get(each.ref.type_id), "name", "") for each in found
              if isinstance(each.ref, CoreRef)}  # fmt: skip
     assert names == {"task_struct", "task_struct___old", "no_such_struct", "pid_type"}
+
+
+def test_what_text_cannot_say_stands_beside_it_as_a_comment() -> None:
+    text = ebpfasm.disassemble(ebpfasm.open(compiled("core")))
+    assert text.count("  # CO-RE: type ") == 10
+    text = ebpfasm.disassemble(ebpfasm.open(compiled("kernel")))
+    assert "call bpf_task_acquire  # of the kernel" in text
 
 
 def test_an_address_before_a_variable_has_a_negative_offset_into_it() -> None:

@@ -194,6 +194,19 @@ def test_a_million_symbols_are_read_in_bounded_time() -> None:
     assert time.process_time() - began < 30
 
 
+def test_sections_that_share_their_bytes_do_not_multiply_them() -> None:
+    file = bytearray(write_elf(simple()))
+    (start,) = struct.unpack_from("<Q", file, 40)
+    whole = bytes(file[:start]).ljust(1 << 20, b"\0")
+    header = struct.pack("<IIQQQQIIQQ", 0, 1, 0, 0, 0, len(whole), 0, 0, 1, 0)
+    struct.pack_into("<H", file, 60, 0xFF00)
+    damaged = bytearray(whole + header * 0xFF00)
+    struct.pack_into("<Q", damaged, 40, len(whole))
+    struct.pack_into("<HH", damaged, 60, 0xFF00, 1)
+    with pytest.raises(ElfError, match="they overlap"):
+        opened(bytes(damaged))
+
+
 def test_a_section_without_content_may_not_ask_for_all_memory() -> None:
     section = ObjectSection(".bss", SHT_NOBITS, SHF_ALLOC | SHF_WRITE, 8, b"", 1 << 60)
     with pytest.raises(ElfError, match=r"section .bss has \d+ bytes"):

@@ -8,6 +8,7 @@ import pytest
 
 import ebpfasm
 from ebpfasm.emit.code import image
+from ebpfasm.ir.contents import Contents
 from ebpfasm.ir.debug import LINE_WORDS
 from ebpfasm.ir.link import link
 from ebpfasm.ir.references import CoreRef, KfuncRef, KsymRef, MapRef, VarRef
@@ -68,8 +69,8 @@ def number_of(spec: MapSpec) -> int:
 
 def described(spec: MapSpec) -> tuple[object, ...]:
     """A map as judge.c writes one."""
-    plain = spec.type == "array" and spec.contents
-    content = bytes(spec.contents).hex() if plain or spec.name.startswith((".bss", ".k")) else "-"
+    is_data = spec.type == "array" and isinstance(spec.contents, Contents)
+    content = bytes(spec.contents).hex() if is_data else "-"
     return (
         number_of(spec), spec.key_size, spec.value_size, spec.max_entries, spec.flags,
         spec.numa_node or 0, spec.map_extra, bool(spec.pinning), content,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import enum
 import struct
@@ -19,6 +20,8 @@ from ebpfasm.errors import BtfError, EncodeError
 from ebpfasm.ir.classes import adapted, shape_of_ctypes
 from ebpfasm.ir.decoding import FrozenFields
 from ebpfasm.ir.dtypes import dtype_of, shape_of_dtype
+from ebpfasm.ir.encoding import Misfit, encode
+from ebpfasm.ir.gather import UNUSUAL, packer
 from ebpfasm.ir.shapes import (
     Field,
     Number,
@@ -445,3 +448,54 @@ def test_shapes_are_said_in_words() -> None:
         "a floating-point number of 8 bytes", "text of up to 4 bytes", "4 bytes",
         "an array of 2 (an unsigned integer of 1 byte)", "struct pair of 16 bytes",
     ]  # fmt: skip
+
+
+# ---- the short way to bytes
+
+
+@given(st.data())
+def test_the_short_way_gives_the_same_bytes_or_leaves_it_to_the_long_one(
+    data: st.DataObject,
+) -> None:
+    scalars: st.SearchStrategy[Shape] = st.sampled_from([
+        U8, Number(2, signed=True), U32, U64, Number(1, kind="bool"), Number(8, kind="float"),
+        Text(5), Octets(3),
+    ])  # fmt: skip
+    shape = data.draw(st.lists(scalars, min_size=1, max_size=5).map(record))
+    value = {each.name: data.draw(values_of(each.shape)) for each in shape.fields}
+    pack = packer(shape)
+    assert pack is not None
+    try:
+        expected = encode(shape, value)
+    except Misfit:
+        with pytest.raises(UNUSUAL):
+            pack(value)
+        return
+    assert typed(shape).pack(value) == expected
+    with contextlib.suppress(*UNUSUAL):  # what only the long way takes
+        assert pack(value) == expected
+
+
+def record(shapes: list[Shape]) -> Record:
+    """A struct of these, with gaps between them."""
+    fields, at = [], 0
+    for index, shape in enumerate(shapes):
+        fields.append(Field(f"f{index}", shape, 8 * at))
+        at += shape.size + index
+    return Record("drawn", at + 3, tuple(fields))
+
+
+def values_of(shape: Shape) -> st.SearchStrategy[Any]:
+    """Values that fit, and some that do not."""
+    odd = st.one_of(
+        st.integers(-(2**65), 2**65), st.floats(), st.text(max_size=6), st.binary(max_size=6)
+    )
+    match shape:
+        case Number(kind="bool"):
+            return st.booleans() | odd
+        case Number(kind="float"):
+            return st.floats(allow_nan=False) | odd
+        case Number():
+            return st.integers(0, 127) | odd
+        case _:
+            return st.binary(min_size=shape.size, max_size=shape.size) | odd

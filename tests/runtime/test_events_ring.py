@@ -20,7 +20,7 @@ from typing import Annotated, Any, NamedTuple
 
 import pytest
 
-from ebpfasm import Collection, EncodeError, LoadError, Map, MapSpec, RingBuffer
+from ebpfasm import Collection, EncodeError, LoadError, Map, MapSpec, NotSupported, RingBuffer
 from ebpfasm.btf import types
 from ebpfasm.btf.types import Btf
 from tests.runtime.producers import (
@@ -478,3 +478,13 @@ def test_a_forked_child_takes_nothing() -> None:
         "RingBuffer was opened before the fork: open another one",
         "[(0, 0), (1, -2)]",
     ]
+
+
+def test_without_the_native_core_a_reader_says_what_is_missing(
+    loaded: Collection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = descriptors()
+    monkeypatch.setenv("EBPFASM_NO_NATIVE", "1")
+    with pytest.raises(NotSupported, match="reading rings without the native core"):
+        RingBuffer(loaded.maps["ring"])
+    assert descriptors() == before

@@ -213,6 +213,7 @@ def test_a_warning_that_is_an_error_spares_no_link() -> None:
     assert "Traceback" not in done.stderr
 
 
+@pytest.mark.needs("syscall programs")
 def test_what_nothing_attaches_is_said_with_what_there_is_instead() -> None:
     with counting("syscall") as counter:
         with pytest.raises(NotSupported, match="attaching a program of type syscall") as refusal:

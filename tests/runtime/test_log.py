@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from ebpfasm.asm import assemble
 from ebpfasm.ir import LinkedProgram, link
@@ -143,3 +145,33 @@ def test_an_empty_log_leaves_the_errno() -> None:
 )  # fmt: skip
 def test_common_complaints_have_a_hint(message: str, hint: str | None) -> None:
     assert log.hint_for(message) == hint
+
+
+def test_a_poisoned_instruction_says_what_it_misses() -> None:
+    text = "2: (85) call unknown#195896080\ninvalid func unknown#195896080\nprocessed 2 insns\n"
+    poison = log.Poison("load-relocation", "there is no field x", "check it first")
+    diagnostic = log.diagnose(linked(), text, "", {2: poison})
+    assert (diagnostic.code, diagnostic.message, diagnostic.hint) == (
+        "load-relocation",
+        "program 'main': there is no field x",
+        "check it first",
+    )
+    assert log.diagnose(linked(), text, "", {3: poison}).code == "load-rejected"
+
+
+LINES = st.one_of(
+    st.text(max_size=40),
+    st.sampled_from([
+        "0: (b7) r0 = 0", "R3 !read_ok", "Verification failed: x", "At:", "Reason:", "; r0 = 0",
+        ">>> 5 | (61) r0", "invalid func unknown#195896080", "from 1 to 2: R0=1",
+        "99999999999999999999: (b7) r0 = 0", "processed 3 insns",
+    ]),
+)  # fmt: skip
+
+
+@given(st.lists(LINES, max_size=12).map("\n".join))
+def test_any_log_is_read(text: str) -> None:
+    program = linked()
+    diagnostic = log.diagnose(program, text, "a reason")
+    assert diagnostic.code == "load-rejected"
+    assert program.name in diagnostic.message

@@ -15,7 +15,9 @@ _NONE = "\nnone: r0 = 1111; exit"
 
 def _dynptr(name: str, body: str) -> Case:
     """A dynptr at r10 - 24 about 24 bytes of a map's value, r9 what making it said."""
-    make = "r1 = r7; r2 = 24; r3 = {flags}; r4 = r10; r4 += -24; call bpf_dynptr_from_mem; r9 = r0\n"
+    make = (
+        "r1 = r7; r2 = 24; r3 = {flags}; r4 = r10; r4 += -24; call bpf_dynptr_from_mem; r9 = r0\n"
+    )
     flags = "1" if name.endswith("flags") else "0"
     case = tc(name, _MAPPED + make.format(flags=flags) + body + "r0 = r9; exit" + _NONE)
     return with_maps(case, _VALUE)

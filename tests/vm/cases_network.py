@@ -83,7 +83,8 @@ SKB = [
     tc("tunnel key's flags", _tunnel(0x2, 0x10)),
     tc("tunnel key's other flags", _tunnel(0x4 | 0x8, 0x10)),
     tc("tunnel key without key", _tunnel(0x10, 0x10)),
-    tc("tunnel key of IPv6", _tunnel(0x1, 0x1, setup=_FIELDS + "*(u32 *)(r10 - 20) = 0x12345678\n")),
+    tc("tunnel key of IPv6", _tunnel(0x1, 0x1, setup=_FIELDS + "*(u32 *)(r10 - 20) = "
+                                                               "0x12345678\n")),
     tc("tunnel key of the other family", _tunnel(0, 1)),
     tc("tunnel key with a label", _tunnel(0, 0, setup=_FIELDS + "*(u32 *)(r10 - 20) = 5\n")),
     tc("tunnel key with unknown flags", _tunnel(0x400, 0)),
@@ -165,22 +166,41 @@ SOCKETS = [
     _sock("socket's family", "r0 = *(u32 *)(r7 + 4); exit"),
     _sock("socket's family of IPv6", "r0 = *(u32 *)(r7 + 4); exit", _V6),
     _sock("socket's family of ARP", "r0 = *(u32 *)(r7 + 4); exit", frames.arp()),
-    _sock("socket's addresses", "r0 = *(u32 *)(r7 + 24); r1 = *(u32 *)(r7 + 52); r0 *= 3\n"
-          "r0 += r1; exit"),
+    _sock(
+        "socket's addresses",
+        "r0 = *(u32 *)(r7 + 24); r1 = *(u32 *)(r7 + 52); r0 *= 3\nr0 += r1; exit",
+    ),
     _sock("socket's state", "r0 = *(u32 *)(r7 + 72); exit"),
-    _sock("full socket", "r1 = r7; call bpf_sk_fullsock; if r0 == 0 goto none\n"
-          "r1 = *(u32 *)(r0 + 8); r2 = *(u32 *)(r0 + 12); r1 *= 10; r1 += r2\n"
-          "r2 = *(u32 *)(r0 + 16); r1 *= 10; r1 += r2; r2 = *(u32 *)(r0 + 76); r1 += r2\n"
-          "r0 = r1; exit"),
+    _sock(
+        "full socket",
+        "r1 = r7; call bpf_sk_fullsock; if r0 == 0 goto none\n"
+        "r1 = *(u32 *)(r0 + 8); r2 = *(u32 *)(r0 + 12); r1 *= 10; r1 += r2\n"
+        "r2 = *(u32 *)(r0 + 16); r1 *= 10; r1 += r2; r2 = *(u32 *)(r0 + 76); r1 += r2\n"
+        "r0 = r1; exit",
+    ),
     _sock("no TCP socket", "r1 = r7; call bpf_tcp_sock; if r0 != 0 goto none\nr0 = 5; exit"),
     _sock("no listener", "r1 = r7; call bpf_get_listener_sock; if r0 != 0 goto none\nr0 = 5; exit"),
     _sock("socket's owner", "r1 = r6; call bpf_get_socket_uid; exit"),
-    _sock("no tuple", _ZEROS + _LOOK_UP.format(size=16, netns=-1, flags=0, helper="bpf_sk_lookup_tcp")),
-    _sock("lookup with flags", _ZEROS + _LOOK_UP.format(size=12, netns=-1, flags=1, helper="bpf_sk_lookup_tcp")),
-    _sock("lookup of nothing", _ZEROS + _LOOK_UP.format(size=12, netns=-1, flags=0, helper="bpf_sk_lookup_udp")),
-    _sock("lookup of nothing over IPv6", _ZEROS + _LOOK_UP.format(size=36, netns=-1, flags=0, helper="bpf_skc_lookup_tcp")),
-    _sock("lookup elsewhere", _ZEROS + _LOOK_UP.format(size=12, netns=4711, flags=0, helper="bpf_skc_lookup_tcp")),
-]  # fmt: skip
+    _sock(
+        "no tuple", _ZEROS + _LOOK_UP.format(size=16, netns=-1, flags=0, helper="bpf_sk_lookup_tcp")
+    ),
+    _sock(
+        "lookup with flags",
+        _ZEROS + _LOOK_UP.format(size=12, netns=-1, flags=1, helper="bpf_sk_lookup_tcp"),
+    ),
+    _sock(
+        "lookup of nothing",
+        _ZEROS + _LOOK_UP.format(size=12, netns=-1, flags=0, helper="bpf_sk_lookup_udp"),
+    ),
+    _sock(
+        "lookup of nothing over IPv6",
+        _ZEROS + _LOOK_UP.format(size=36, netns=-1, flags=0, helper="bpf_skc_lookup_tcp"),
+    ),
+    _sock(
+        "lookup elsewhere",
+        _ZEROS + _LOOK_UP.format(size=12, netns=4711, flags=0, helper="bpf_skc_lookup_tcp"),
+    ),
+]
 
 
 def _cookie(version: int, what: str, body: str, frame: bytes, tcp: int = 20) -> Case:
@@ -188,7 +208,8 @@ def _cookie(version: int, what: str, body: str, frame: bytes, tcp: int = 20) -> 
     ip = {4: 20, 6: 40}[version]
     need = 14 + ip + tcp
     head = (
-        f"r1 = r7; r1 += {need}\nif r1 > r8 goto none\nr1 = r7; r1 += 14; r2 = r7; r2 += {14 + ip}\n"
+        f"r1 = r7; r1 += {need}\nif r1 > r8 goto none\nr1 = r7; r1 += 14; r2 = r7; "
+        f"r2 += {14 + ip}\n"
     )
     return xdp(f"{what} of IPv{version}", head + body + "\nexit\nnone: r0 = 3333; exit", data=frame)
 
@@ -202,15 +223,32 @@ def _syn(version: int, options: bytes = b"", offset: int | None = None) -> bytes
 
 
 # Kernels have secrets of their own: only the segment's size, in the upper half, is compared.
-_GEN = "r3 = {length}; call bpf_tcp_raw_gen_syncookie_ipv{version}\nif r0 s< 0 goto wrong\nr0 >>= 32\nwrong:"
+_GEN = (
+    "r3 = {length}; call bpf_tcp_raw_gen_syncookie_ipv{version}\nif r0 s< 0 goto wrong\n"
+    "r0 >>= 32\nwrong:"
+)
 COOKIES = [
     *(
-        _cookie(v, f"cookie with options {options.hex()}", _GEN.format(length=20 + len(options), version=v),
-                _syn(v, options), 20 + len(options))
+        _cookie(
+            v,
+            f"cookie with options {options.hex()}",
+            _GEN.format(length=20 + len(options), version=v),
+            _syn(v, options),
+            20 + len(options),
+        )
         for v in (4, 6)
-        for options in (b"", bytes.fromhex("020405b4"), bytes.fromhex("02040500"), bytes.fromhex("0101020405a0")[:4],
-                        bytes.fromhex("0302010102040578"), bytes.fromhex("02030000"))
+        for options in (
+            b"",
+            bytes.fromhex("020405b4"),
+            bytes.fromhex("02040500"),
+            bytes.fromhex("0101020405a0")[:4],
+            bytes.fromhex("0302010102040578"),
+            bytes.fromhex("02030000"),
+        )
     ),
-    *(_cookie(v, "cookie of a wrong length", _GEN.format(length=20, version=v), _syn(v, b"", 6)) for v in (4, 6)),
+    *(
+        _cookie(v, "cookie of a wrong length", _GEN.format(length=20, version=v), _syn(v, b"", 6))
+        for v in (4, 6)
+    ),
     *(_cookie(v, "no cookie", f"call bpf_tcp_raw_check_syncookie_ipv{v}", _syn(v)) for v in (4, 6)),
-]  # fmt: skip
+]

@@ -33,15 +33,29 @@ def _steps(kind: str) -> list[Case]:
     gone = f"r1 = s ll; r2 = r7; r3 = 0; r4 = 0; call bpf_{kind}_storage_get\n"
     return [
         _storage(f"no {kind} storage", kind, "r9 = 4\n" + _get(kind, 0) + "r9 = 5\n" + out),
-        _storage(f"{kind} storage made", kind,
-                 "r9 = 0\n" + _get(kind, 1) + look + _get(kind, 0) + look + delete + out),
-        _storage(f"{kind} storage with a value", kind,
-                 "r9 = 0\n" + _get(kind, 1, initial) + look + delete + out),
-        _storage(f"{kind} storage with unknown flags", kind, "r9 = 4\n" + _get(kind, 2) + "r9 = 5\n" + out),
+        _storage(
+            f"{kind} storage made",
+            kind,
+            "r9 = 0\n" + _get(kind, 1) + look + _get(kind, 0) + look + delete + out,
+        ),
+        _storage(
+            f"{kind} storage with a value",
+            kind,
+            "r9 = 0\n" + _get(kind, 1, initial) + look + delete + out,
+        ),
+        _storage(
+            f"{kind} storage with unknown flags",
+            kind,
+            "r9 = 4\n" + _get(kind, 2) + "r9 = 5\n" + out,
+        ),
         _storage(f"no {kind} storage to delete", kind, "r9 = 4\n" + delete + out),
-        _storage(f"{kind} storage after its end", kind,
-                 "r9 = 0\n" + _get(kind, 1) + look + delete + gone + "if r0 == 0 goto out\nr9 = 5\n" + out),
-    ]  # fmt: skip
+        _storage(
+            f"{kind} storage after its end",
+            kind,
+            "r9 = 0\n" + _get(kind, 1) + look + delete + gone + "if r0 == 0 goto out\n"
+            "r9 = 5\n" + out,
+        ),
+    ]
 
 
 _RING = ".map r, ringbuf, max_entries=4096"
@@ -61,18 +75,27 @@ RINGS = [
     with_maps(
         xdp(
             "records",
-            "r9 = 0\n" + _RESERVE.format(size=24, end="submit") + _QUERIES
-            + _RESERVE.format(size=8, end="discard") + _QUERIES + "r0 = r9; exit" + _NONE,
+            "r9 = 0\n"
+            + _RESERVE.format(size=24, end="submit")
+            + _QUERIES
+            + _RESERVE.format(size=8, end="discard")
+            + _QUERIES
+            + "r0 = r9; exit"
+            + _NONE,
         ),
         _RING,
     ),
-    with_maps(xdp("record too long", _RESERVE.format(size=5000, end="submit") + "r0 = 3; exit" + _NONE), _RING),
+    with_maps(
+        xdp("record too long", _RESERVE.format(size=5000, end="submit") + "r0 = 3; exit" + _NONE),
+        _RING,
+    ),
     *(
         with_maps(
             xdp(
                 f"record of {size} bytes with flags {flags}",
                 "*(u64 *)(r10 - 8) = 1; *(u64 *)(r10 - 16) = 1\n"
-                f"r1 = r ll; r2 = r10; r2 += -16; r3 = {size}; r4 = {flags}; call bpf_ringbuf_output\n"
+                f"r1 = r ll; r2 = r10; r2 += -16; r3 = {size}; r4 = {flags}; "
+                "call bpf_ringbuf_output\n"
                 "r9 = r0\n" + _QUERIES + "r0 = r9; exit",
             ),
             _RING,
@@ -80,16 +103,24 @@ RINGS = [
         for size, flags in ((16, 0), (9, 1), (8, 2), (8, 4))
     ),
     with_maps(
-        xdp("nothing to drain", "r1 = u ll; r2 = each ll; r3 = 0; r4 = 0; call bpf_user_ringbuf_drain\n"
-            "exit\n.text\neach: r0 = 0; exit"),
+        xdp(
+            "nothing to drain",
+            "r1 = u ll; r2 = each ll; r3 = 0; r4 = 0; "
+            "call bpf_user_ringbuf_drain\n"
+            "exit\n.text\neach: r0 = 0; exit",
+        ),
         ".map u, user_ringbuf, max_entries=4096",
     ),
     with_maps(
-        xdp("drain with flags", "r1 = u ll; r2 = each ll; r3 = 0; r4 = 9; call bpf_user_ringbuf_drain\n"
-            "exit\n.text\neach: r0 = 0; exit"),
+        xdp(
+            "drain with flags",
+            "r1 = u ll; r2 = each ll; r3 = 0; r4 = 9; "
+            "call bpf_user_ringbuf_drain\n"
+            "exit\n.text\neach: r0 = 0; exit",
+        ),
         ".map u, user_ringbuf, max_entries=4096",
     ),
-]  # fmt: skip
+]
 
 _COMMON = "r7 = *(u64 *)(r6 + 168)\nif r7 == 0 goto none\n"
 CASTS = [
@@ -116,7 +147,8 @@ REDIRECTS = [
     tc("redirect to a neighbour", "r1 = 5; r2 = 0; r3 = 0; r4 = 0; call bpf_redirect_neigh; exit"),
     tc("redirect to a neighbour with flags",
        "r1 = 5; r2 = 0; r3 = 0; r4 = 1; call bpf_redirect_neigh; exit"),
-    tc("redirect to a next hop", "*(u64 *)(r10 - 24) = 2; *(u64 *)(r10 - 16) = 0; *(u64 *)(r10 - 8) = 0\n"
+    tc("redirect to a next hop", "*(u64 *)(r10 - 24) = 2; *(u64 *)(r10 - 16) = 0; "
+                                 "*(u64 *)(r10 - 8) = 0\n"
        "r1 = 5; r2 = r10; r2 += -24; r3 = 20; r4 = 0; call bpf_redirect_neigh; exit"),
     tc("redirect to half a next hop", "*(u64 *)(r10 - 24) = 2; *(u64 *)(r10 - 16) = 0\n"
        "r1 = 5; r2 = r10; r2 += -24; r3 = 16; r4 = 0; call bpf_redirect_neigh; exit"),

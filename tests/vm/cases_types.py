@@ -27,7 +27,8 @@ _KEYS = (
 )
 
 FLOWS = [
-    skb("flow keys at first", "flow_dissector", "flow_dissector", _FLOW + "r0 = 0; exit\nnone: r0 = 2; exit"),
+    skb("flow keys at first", "flow_dissector", "flow_dissector", _FLOW + "r0 = 0; exit\n"
+                                                                          "none: r0 = 2; exit"),
     skb(
         "flow keys filled in", "flow_dissector", "flow_dissector",
         _FLOW + "r5 = *(u8 *)(r2 + 23); *(u8 *)(r7 + 9) = r5; *(u16 *)(r7 + 2) = 34\n"
@@ -50,14 +51,19 @@ def _lookup(name: str, body: str) -> Case:
 
 LOOKUPS = [
     _lookup("lookup's fields", "r0 = *(u32 *)(r6 + 8); r1 = *(u32 *)(r6 + 12); r0 *= 10; r0 += r1\n"
-            "r1 = *(u32 *)(r6 + 60)\nif r1 != 80 goto no\nif r0 != 26 goto no\nr0 = 1; exit\nno: r0 = 0; exit"),
-    _lookup("lookup's addresses", "r1 = *(u32 *)(r6 + 16); r2 = *(u32 *)(r6 + 40); r3 = *(u16 *)(r6 + 36)\n"
+            "r1 = *(u32 *)(r6 + 60)\nif r1 != 80 goto no\nif r0 != 26 goto no\nr0 = 1; exit\n"
+            "no: r0 = 0; exit"),
+    _lookup("lookup's addresses", "r1 = *(u32 *)(r6 + 16); r2 = *(u32 *)(r6 + 40); "
+                                  "r3 = *(u16 *)(r6 + 36)\n"
             "r1 &= 0xff; r2 >>= 24; r2 &= 0xff\nif r1 != 10 goto no\nif r2 != 1 goto no\n"
             "if r3 != 0xa00f goto no\nr0 = 1; exit\nno: r0 = 0; exit"),
-    _lookup("nothing picked", "r1 = *(u64 *)(r6 + 0)\nr0 = 1\nif r1 == 0 goto out\nr0 = 0\nout: exit"),
-    _lookup("assign nothing", "r1 = r6; r2 = 0; r3 = 0; call bpf_sk_assign\nif r0 != 0 goto no\nr0 = 1; exit\nno: r0 = 0; exit"),
+    _lookup("nothing picked", "r1 = *(u64 *)(r6 + 0)\nr0 = 1\nif r1 == 0 goto out\nr0 = 0\n"
+                              "out: exit"),
+    _lookup("assign nothing", "r1 = r6; r2 = 0; r3 = 0; call bpf_sk_assign\n"
+                              "if r0 != 0 goto no\nr0 = 1; exit\nno: r0 = 0; exit"),
     _lookup("assign with unknown flags",
-            "r1 = r6; r2 = 0; r3 = 4; call bpf_sk_assign\nif r0 != -22 goto no\nr0 = 1; exit\nno: r0 = 0; exit"),
+            "r1 = r6; r2 = 0; r3 = 4; call bpf_sk_assign\nif r0 != -22 goto no\nr0 = 1; "
+            "exit\nno: r0 = 0; exit"),
 ]  # fmt: skip
 
 _COMMON = "r7 = *(u64 *)(r6 + 168)\nif r7 == 0 goto none\n"
@@ -83,10 +89,12 @@ TRACED = [
             "*(u64 *)(r10 - 8) = -1; r1 = r10; r1 += -8; r2 = 4; r3 = 0; call bpf_probe_read\n"
             "r9 = r0; r1 = *(u64 *)(r10 - 8); r9 ^= r1; r0 = r9; exit"),
     _traced("read a user string that is not there",
-            "*(u64 *)(r10 - 8) = -1; r1 = r10; r1 += -8; r2 = 8; r3 = 0; call bpf_probe_read_user_str\n"
+            "*(u64 *)(r10 - 8) = -1; r1 = r10; r1 += -8; r2 = 8; r3 = 0; "
+            "call bpf_probe_read_user_str\n"
             "r9 = r0; r1 = *(u64 *)(r10 - 8); r9 ^= r1; r0 = r9; exit"),
     _traced("read a kernel string that is not there",
-            "*(u64 *)(r10 - 8) = -1; r1 = r10; r1 += -8; r2 = 8; r3 = 0; call bpf_probe_read_kernel_str\n"
+            "*(u64 *)(r10 - 8) = -1; r1 = r10; r1 += -8; r2 = 8; r3 = 0; "
+            "call bpf_probe_read_kernel_str\n"
             "r9 = r0; r1 = *(u64 *)(r10 - 8); r9 ^= r1; r0 = r9; exit"),
     _traced("read user memory that is not there",
             "*(u64 *)(r10 - 8) = -1; r1 = r10; r1 += -8; r2 = 8; r3 = 0; call bpf_probe_read_user\n"
@@ -124,10 +132,12 @@ TASKS = [
        "call bpf_get_current_task_btf; r1 = r0; r2 = 8; r3 = each ll; r4 = 0; r5 = 1\n"
        "call bpf_find_vma; exit\n.text\neach: r0 = 0; exit"),
     tc("task's stack with unknown flags",
-       "call bpf_get_current_task_btf; *(u64 *)(r10 - 8) = -1; r1 = r0; r2 = r10; r2 += -8; r3 = 8\n"
+       "call bpf_get_current_task_btf; *(u64 *)(r10 - 8) = -1; r1 = r0; r2 = r10; r2 += -8; "
+       "r3 = 8\n"
        f"r4 = 0x1000; call bpf_get_task_stack\n{_SYS}"),
     _plain("syscall", "syscall", "user memory that is not there",
-           f"*(u64 *)(r10 - 8) = -1; r1 = r10; r1 += -8; r2 = 8; r3 = 8; call bpf_copy_from_user\n{_SYS}"),
+           "*(u64 *)(r10 - 8) = -1; r1 = r10; r1 += -8; r2 = 8; r3 = 8; "
+           f"call bpf_copy_from_user\n{_SYS}"),
     _plain("syscall", "syscall", "task's memory that is not there",
            "call bpf_get_current_task_btf; *(u64 *)(r10 - 8) = -1; r4 = r0; r1 = r10; r1 += -8\n"
            f"r2 = 8; r3 = 8; r5 = 0; call bpf_copy_from_user_task\n{_SYS}"),
@@ -137,16 +147,19 @@ TASKS = [
     _plain("syscall", "syscall", "lines of an array",
            "*(u64 *)(r10 - 8) = 0x6425; *(u64 *)(r10 - 16) = 5; r1 = r10; r1 += -8; r2 = 3\n"
            "r3 = r10; r3 += -16; r4 = 8; call bpf_trace_vprintk; exit"),
-    xdp("line", "*(u64 *)(r10 - 8) = 0x6425; r1 = r10; r1 += -8; r2 = 3; r3 = 51; call bpf_trace_printk; exit"),
+    xdp("line", "*(u64 *)(r10 - 8) = 0x6425; r1 = r10; r1 += -8; r2 = 3; r3 = 51; "
+                "call bpf_trace_printk; exit"),
     with_maps(
         xdp("value on a processor",
-            "*(u32 *)(r10 - 4) = 1; r1 = p ll; r2 = r10; r2 += -4; r3 = 0; call bpf_map_lookup_percpu_elem\n"
+            "*(u32 *)(r10 - 4) = 1; r1 = p ll; r2 = r10; r2 += -4; r3 = 0; "
+            "call bpf_map_lookup_percpu_elem\n"
             "if r0 == 0 goto none\nr0 = *(u64 *)(r0 + 0); r0 += 5; exit\nnone: r0 = 1; exit"),
         ".map p, percpu_array, key=u32, value=u64, max_entries=2",
     ),
     with_maps(
         xdp("value on no processor",
-            "*(u32 *)(r10 - 4) = 1; r1 = p ll; r2 = r10; r2 += -4; r3 = 9999; call bpf_map_lookup_percpu_elem\n"
+            "*(u32 *)(r10 - 4) = 1; r1 = p ll; r2 = r10; r2 += -4; r3 = 9999; "
+            "call bpf_map_lookup_percpu_elem\n"
             "if r0 == 0 goto none\nr0 = *(u64 *)(r0 + 0); r0 += 5; exit\nnone: r0 = 1; exit"),
         ".map p, percpu_array, key=u32, value=u64, max_entries=2",
     ),

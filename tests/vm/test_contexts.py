@@ -101,7 +101,9 @@ def test_lengths_are_those_of_the_data() -> None:
 
 
 def test_a_value_of_a_socket_option_comes_out_as_data() -> None:
-    body = "r2 = *(u64 *)(r6 + 8); *(u8 *)(r2 + 0) = 7; r2 = 0; *(u32 *)(r6 + 36) = r2; r0 = 1; exit"
+    body = (
+        "r2 = *(u64 *)(r6 + 8); *(u8 *)(r2 + 0) = 7; r2 = 0; *(u32 *)(r6 + 36) = r2; r0 = 1; exit"
+    )
     for made in machine(body, "cgroup/getsockopt"):
         found = made.run(b"\1\2", {"retval": 5, "level": 1})
         assert (found.data_out, found.retval) == (b"\7\2", 1)
@@ -115,7 +117,9 @@ def test_a_value_of_a_socket_option_comes_out_as_data() -> None:
      ("sk_reuseport", 40), ("tc", 168)],
 )  # fmt: skip
 def test_sockets_of_contexts_are_bpf_sock(section: str, at: int) -> None:
-    body = f"r2 = *(u64 *)(r6 + {at}); r0 = *(u32 *)(r2 + 44); r3 = *(u32 *)(r2 + 16); r0 += r3; exit"
+    body = (
+        f"r2 = *(u64 *)(r6 + {at}); r0 = *(u32 *)(r2 + 44); r3 = *(u32 *)(r2 + 16); r0 += r3; exit"
+    )
     socket = Socket(src_port=80, mark=7)
     for made in machine(body, section):
         assert result(made, bytes(64), {"sk": socket}) == 87
@@ -136,7 +140,9 @@ def test_a_socket_that_is_the_context_can_be_changed() -> None:
 
 
 def test_addresses_of_a_socket_call_are_rewritten() -> None:
-    body = "r2 = 0x0100007f; *(u32 *)(r6 + 4) = r2; r2 = 0x5000; *(u32 *)(r6 + 24) = r2; r0 = 1; exit"
+    body = (
+        "r2 = 0x0100007f; *(u32 *)(r6 + 4) = r2; r2 = 0x5000; *(u32 *)(r6 + 24) = r2; r0 = 1; exit"
+    )
     for made in machine(body, "cgroup/connect4"):
         found = made.run(b"", {"user_ip4": 0x0A000001, "user_port": 0x1F90})
         assert found.ctx_out[4:8] == bytes([127, 0, 0, 1])
@@ -146,7 +152,10 @@ def test_addresses_of_a_socket_call_are_rewritten() -> None:
 
 
 def test_arguments_of_traced_functions_are_numbers_and_objects() -> None:
-    body = "r2 = *(u64 *)(r6 + 8); r1 = *(u64 *)(r6 + 0); r0 = r2; if r1 == 0 goto out\nr0 = 0\nout: exit"
+    body = (
+        "r2 = *(u64 *)(r6 + 8); r1 = *(u64 *)(r6 + 0); r0 = r2; if r1 == 0 goto out\n"
+        "r0 = 0\nout: exit"
+    )
     for made in machine(body, "raw_tp/sched_switch"):
         assert result(made, b"", (None, 7)) == 7
         assert result(made, b"", (Socket(), 7)) == 0
@@ -160,7 +169,9 @@ def test_device_and_register_contexts_are_read() -> None:
         assert result(made, b"", {"access_type": 1, "major": 8, "minor": 1}) == 801
     for made in machine("r0 = *(u64 *)(r6 + 112); exit", "kprobe/x"):
         assert result(made, b"", {"rdi": 55}) == 55
-    for made in machine("r0 = *(u64 *)(r6 + 168); r1 = *(u64 *)(r6 + 80); r0 += r1; exit", "perf_event"):
+    for made in machine(
+        "r0 = *(u64 *)(r6 + 168); r1 = *(u64 *)(r6 + 80); r0 += r1; exit", "perf_event"
+    ):
         assert result(made, b"", {"sample_period": 5, "regs.rax": 3}) == 8
 
 

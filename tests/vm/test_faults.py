@@ -64,8 +64,8 @@ FAULTS = [
      "calls r10, which is no function"),
     ("no map", ".section xdp\nm: r1 = 5; r2 = r10\ncall bpf_map_lookup_elem !\nexit", "vm-map",
      "gives null + 5 where a map belongs"),
-    ("helper", ".section xdp\nm: r2 = r10; r3 = 4; r4 = 0\ncall bpf_fib_lookup !\nexit",
-     "vm-helper", "calls bpf_fib_lookup, which needs a kernel"),
+    ("helper", ".section xdp\nm: r2 = r10; r3 = 4; r4 = 0\ncall bpf_lwt_seg6_action !\nexit",
+     "vm-helper", "calls bpf_lwt_seg6_action, which needs a kernel"),
     ("no helper", ".section xdp\nm: call 9999 !\nexit", "vm-helper",
      "calls helper 9999, which does not exist"),
     ("lock twice", ".map a, array, key=u32, value=u64, max_entries=4\n.section xdp\n"
@@ -135,3 +135,11 @@ def test_a_machine_goes_on_after_a_fault() -> None:
     with pytest.raises(ebpfasm.VmError):
         machine.execute(bytes(20))
     assert machine.execute(bytes(20) + b"\x07") == 7
+
+
+def test_a_function_that_stands_for_nothing_is_refused() -> None:
+    program = ebpfasm.assemble(".section xdp\nm: r0 = 2; exit").programs["m"]
+    with pytest.raises(
+        ebpfasm.VmError, match="'bpf_fib_lokup' is no helper, and the program calls"
+    ):
+        ebpfasm.virtual_machine(program, functions={"bpf_fib_lokup": lambda machine: 0})

@@ -57,7 +57,10 @@ _ROOM = "*(u64 *)(r10 - 16) = 0; *(u64 *)(r10 - 8) = 0\nr1 = r6; r2 = r10; r2 +=
 
 def _sysctl(call: str, arguments: str = "r3 = 16", **more: Any) -> tuple[int, bytes]:
     body = _ROOM + f"{arguments}\ncall {call}\nr9 = r0\nr1 = a ll; r2 = r10; r2 += -20\n"
-    body += "*(u32 *)(r10 - 20) = 0; r3 = r10; r3 += -16; r4 = 0; call bpf_map_update_elem\nr0 = r9; exit"
+    body += (
+        "*(u32 *)(r10 - 20) = 0; r3 = r10; r3 += -16; r4 = 0; call bpf_map_update_elem\n"
+        "r0 = r9; exit"
+    )
     maps = ".map a, array, key=u32, value_size=16, max_entries=1"
     ctx = {"write": more.pop("write", 0)}
     shown = set()
@@ -80,17 +83,27 @@ def test_names_and_values_of_sysctls() -> None:
     assert _sysctl("bpf_sysctl_get_new_value", sysctl=given) == (-22, bytes(16))
     written = _sysctl("bpf_sysctl_get_new_value", sysctl=given, write=1)
     assert written == (6, b"4 5 6\n".ljust(16, b"\0"))
-    assert _sysctl("bpf_sysctl_set_new_value", "*(u16 *)(r2 + 0) = 0x3039; r3 = 2", sysctl=given, write=1)[0] == 0
+    assert (
+        _sysctl(
+            "bpf_sysctl_set_new_value", "*(u16 *)(r2 + 0) = 0x3039; r3 = 2", sysctl=given, write=1
+        )[0]
+        == 0
+    )
     assert given.new == b"90"
     assert _sysctl("bpf_sysctl_set_new_value", sysctl=given)[0] == -22
 
 
 # ---- sockets that are set up
 
-_OPTION = "*(u32 *)(r10 - 4) = {value}\nr1 = r6; r2 = {level}; r3 = {name}; r4 = r10; r4 += -4; r5 = {size}\ncall bpf_{call}sockopt\n"
+_OPTION = (
+    "*(u32 *)(r10 - 4) = {value}\nr1 = r6; r2 = {level}; r3 = {name}; r4 = r10; "
+    "r4 += -4; r5 = {size}\ncall bpf_{call}sockopt\n"
+)
 
 
-def _option(call: str, level: int, name: int, value: int = 0, size: int = 4, **more: Any) -> tuple[int, int]:
+def _option(
+    call: str, level: int, name: int, value: int = 0, size: int = 4, **more: Any
+) -> tuple[int, int]:
     body = _OPTION.format(call=call, level=level, name=name, value=value, size=size)
     body += "r9 = r0; r9 <<= 32; r1 = *(u32 *)(r10 - 4); r9 |= r1; r0 = r9; exit"
     r0 = results(body, "sockops", data=b"", **more)
@@ -122,7 +135,10 @@ def test_a_saved_syn_is_copied_and_cut() -> None:
 
 def test_callbacks_are_chosen() -> None:
     socket = Socket()
-    body = "r1 = r6; r2 = 0x105; call bpf_sock_ops_cb_flags_set; r1 = *(u32 *)(r6 + 84); r0 *= 10; r0 += r1; exit"
+    body = (
+        "r1 = r6; r2 = 0x105; call bpf_sock_ops_cb_flags_set; r1 = *(u32 *)(r6 + 84); "
+        "r0 *= 10; r0 += r1; exit"
+    )
     assert results(body, "sockops", data=b"", ctx={"sk": socket}) == 0x100 * 10 + 5
     assert socket.callbacks == 5
 
@@ -132,7 +148,13 @@ def test_an_address_is_bound() -> None:
         "*(u64 *)(r10 - 16) = {family}; *(u64 *)(r10 - 8) = 0\n"
         "r1 = r6; r2 = r10; r2 += -16; r3 = {size}; call bpf_bind; exit"
     )
-    for family, size, expected in ((2, 16, 0), (2, 8, -22), (1, 16, -97), (10, 16, -22), (2, 1, -22)):
+    for family, size, expected in (
+        (2, 16, 0),
+        (2, 8, -22),
+        (1, 16, -97),
+        (10, 16, -22),
+        (2, 1, -22),
+    ):
         text = body.format(family=family, size=size)
         for made in machines(text, "cgroup/connect4"):
             assert errno(made.execute(b"", {"user_family": 2})) == expected
@@ -151,7 +173,8 @@ def _header(body: str, op: int, data: bytes = _TCP, **more: Any) -> int:
 def test_options_of_tcp_headers() -> None:
     find = (
         "*(u64 *)(r10 - 8) = {what}\nr1 = r6; r2 = r10; r2 += -8; r3 = {size}; r4 = {flags}\n"
-        "call bpf_load_hdr_opt\nif r0 s< 0 goto out\nr1 = *(u16 *)(r10 - 6); r0 *= 0x10000; r0 += r1\nout: exit"
+        "call bpf_load_hdr_opt\nif r0 s< 0 goto out\nr1 = *(u16 *)(r10 - 6); r0 *= 0x10000; "
+        "r0 += r1\nout: exit"
     )
     assert _header(find.format(what=2, size=8, flags=0), _PARSE_CB) == 4 * 0x10000 + 0xB405
     assert _header(find.format(what=2, size=3, flags=0), _PARSE_CB) == -28
@@ -161,7 +184,10 @@ def test_options_of_tcp_headers() -> None:
     assert _header(find.format(what=2, size=8, flags=4), _PARSE_CB) == -22
     assert _header(find.format(what=2, size=8, flags=0), _LENGTH_CB) == -1
     assert _header(find.format(what=2, size=8, flags=1), _PARSE_CB) == -2
-    assert _header(find.format(what=3, size=8, flags=1), _PARSE_CB, b"", saved_syn=_TCP) == 3 * 0x10000 + 7
+    assert (
+        _header(find.format(what=3, size=8, flags=1), _PARSE_CB, b"", saved_syn=_TCP)
+        == 3 * 0x10000 + 7
+    )
     assert _header(find.format(what=0xFD, size=8, flags=0), _PARSE_CB) == -22
 
 
@@ -171,7 +197,10 @@ def test_options_are_reserved_and_written() -> None:
     assert _header(reserve.format(size=41), _LENGTH_CB) == -28
     assert _header(reserve.format(size=1), _LENGTH_CB) == -22
     assert _header(reserve.format(size=4), _WRITE_CB) == -1
-    store = "*(u64 *)(r10 - 8) = {what}\nr1 = r6; r2 = r10; r2 += -8; r3 = {size}; r4 = 0; call bpf_store_hdr_opt; exit"
+    store = (
+        "*(u64 *)(r10 - 8) = {what}\nr1 = r6; r2 = r10; r2 += -8; r3 = {size}; r4 = 0; "
+        "call bpf_store_hdr_opt; exit"
+    )
     whole = _TCP[:27] + b"\1"
     for made in machines(store.format(what=0x09080405, size=4), "sockops"):
         found = made.run(whole, {"op": _WRITE_CB})
@@ -199,10 +228,15 @@ _SEEN = "r2 = *(u64 *)(r6 + 0); r3 = *(u64 *)(r6 + 8); r3 -= r2; r1 = *(u32 *)(r
 
 def test_messages_are_pulled_pushed_and_popped() -> None:
     def call(what: str, start: int, end: int, flags: int = 0) -> str:
-        return f"r1 = r6; r2 = {start}; r3 = {end}; r4 = {flags}; call bpf_msg_{what}_data; r9 = r0\n"
+        return (
+            f"r1 = r6; r2 = {start}; r3 = {end}; r4 = {flags}; call bpf_msg_{what}_data; r9 = r0\n"
+        )
 
     def told(*calls: str) -> tuple[int, bytes]:
-        end = _SEEN + "if r9 != 0 goto wrong\nr0 = r3; r0 *= 100; r0 += r1; exit\nwrong: r0 = r9; exit"
+        end = (
+            _SEEN
+            + "if r9 != 0 goto wrong\nr0 = r3; r0 *= 100; r0 += r1; exit\nwrong: r0 = r9; exit"
+        )
         return _message("".join(calls) + end, b"abcdefgh")
 
     assert told(call("pull", 2, 5)) == (308, b"abcdefgh")
@@ -224,7 +258,10 @@ def test_messages_are_pulled_pushed_and_popped() -> None:
 
 
 def test_a_verdict_holds_for_some_bytes() -> None:
-    body = "r1 = r6; r2 = 9; call bpf_msg_apply_bytes; r1 = r6; r2 = 7; call bpf_msg_cork_bytes; r0 = 1; exit"
+    body = (
+        "r1 = r6; r2 = 9; call bpf_msg_apply_bytes; r1 = r6; r2 = 7; "
+        "call bpf_msg_cork_bytes; r0 = 1; exit"
+    )
     for made in machines(body, "sk_msg"):
         expected = (Event("msg_apply_bytes", key=9), Event("msg_cork_bytes", key=7))
         assert made.run(b"x").events == expected
@@ -238,11 +275,32 @@ _SOCKHASH = ".map h, sockhash, key=u64, value=u64, max_entries=4"
 
 def test_redirects_name_the_socket() -> None:
     cases = (
-        ("sk_skb/stream_verdict", "sk_redirect_map", "r2 = s ll; r3 = 1", _SOCKMAP, "s", "sk_redirect"),
+        (
+            "sk_skb/stream_verdict",
+            "sk_redirect_map",
+            "r2 = s ll; r3 = 1",
+            _SOCKMAP,
+            "s",
+            "sk_redirect",
+        ),
         ("sk_msg", "msg_redirect_map", "r2 = s ll; r3 = 1", _SOCKMAP, "s", "msg_redirect"),
-        ("sk_skb/stream_verdict", "sk_redirect_hash", "*(u64 *)(r10 - 8) = 1; r2 = h ll; r3 = r10; r3 += -8", _SOCKHASH, "h", "sk_redirect"),
-        ("sk_msg", "msg_redirect_hash", "*(u64 *)(r10 - 8) = 1; r2 = h ll; r3 = r10; r3 += -8", _SOCKHASH, "h", "msg_redirect"),
-    )  # fmt: skip
+        (
+            "sk_skb/stream_verdict",
+            "sk_redirect_hash",
+            "*(u64 *)(r10 - 8) = 1; r2 = h ll; r3 = r10; r3 += -8",
+            _SOCKHASH,
+            "h",
+            "sk_redirect",
+        ),
+        (
+            "sk_msg",
+            "msg_redirect_hash",
+            "*(u64 *)(r10 - 8) = 1; r2 = h ll; r3 = r10; r3 += -8",
+            _SOCKHASH,
+            "h",
+            "msg_redirect",
+        ),
+    )
     for section, helper, arguments, text, name, kind in cases:
         for flags, expected in ((0, 1), (1, 1), (2, 0)):
             body = f"r1 = r6; {arguments}; r4 = {flags}; call bpf_{helper}; exit"
@@ -256,7 +314,10 @@ def test_redirects_name_the_socket() -> None:
 
 
 def test_sockets_are_put_into_maps_by_programs() -> None:
-    body = "*(u64 *)(r10 - 8) = 2; r1 = r6; r2 = {map} ll; r3 = r10; r3 += -8; r4 = {flags}; call bpf_sock_{kind}_update; exit"
+    body = (
+        "*(u64 *)(r10 - 8) = 2; r1 = r6; r2 = {map} ll; r3 = r10; r3 += -8; r4 = {flags}; "
+        "call bpf_sock_{kind}_update; exit"
+    )
     for text, map, kind in ((_SOCKMAP, "s", "map"), (_SOCKHASH, "h", "hash")):
         for flags, expected in ((0, 0), (1, 0), (2, -2), (9, -22)):
             for made in machines(body.format(map=map, kind=kind, flags=flags), "sockops", text):
@@ -267,7 +328,10 @@ def test_sockets_are_put_into_maps_by_programs() -> None:
 
 
 def test_a_socket_of_a_group_is_chosen() -> None:
-    body = "*(u32 *)(r10 - 4) = 1; r1 = r6; r2 = g ll; r3 = r10; r3 += -4; r4 = {flags}; call bpf_sk_select_reuseport; exit"
+    body = (
+        "*(u32 *)(r10 - 4) = 1; r1 = r6; r2 = g ll; r3 = r10; r3 += -4; r4 = {flags}; "
+        "call bpf_sk_select_reuseport; exit"
+    )
     maps = ".map g, reuseport_sockarray, key=u32, value=u64, max_entries=4"
     for made in machines(body.format(flags=0), "sk_reuseport", maps):
         assert errno(made.execute(b"x")) == -2
@@ -283,7 +347,10 @@ def test_sockets_must_be_given_back() -> None:
         made.maps["s"][1] = Socket()
         with pytest.raises(ebpfasm.VmError, match="not given back"):
             made.execute(bytes(64))
-    twice = take + "if r0 == 0 goto out\nr7 = r0; r1 = r7; call bpf_sk_release; r1 = r7; call bpf_sk_release\nout: r0 = 0; exit"
+    twice = (
+        take + "if r0 == 0 goto out\nr7 = r0; r1 = r7; call bpf_sk_release; r1 = r7; "
+        "call bpf_sk_release\nout: r0 = 0; exit"
+    )
     for made in machines(twice, "sk_skb/stream_verdict", _SOCKMAP):
         made.maps["s"][1] = Socket()
         with pytest.raises(ebpfasm.VmError, match="which was not taken"):
@@ -296,8 +363,10 @@ def test_sockets_must_be_given_back() -> None:
 def test_values_live_with_inodes_and_cgroups() -> None:
     for kind, item, key in (("inode", Inode(77), 77), ("cgrp", Cgroup(5), 5)):
         body = (
-            f"r7 = *(u64 *)(r6 + 0); r1 = s ll; r2 = r7; r3 = 0; r4 = 1; call bpf_{kind}_storage_get\n"
-            "if r0 == 0 goto none\nr1 = *(u64 *)(r0 + 0); r1 += 3; *(u64 *)(r0 + 0) = r1; r0 = r1; exit\n"
+            "r7 = *(u64 *)(r6 + 0); r1 = s ll; r2 = r7; r3 = 0; r4 = 1; "
+            f"call bpf_{kind}_storage_get\n"
+            "if r0 == 0 goto none\nr1 = *(u64 *)(r0 + 0); r1 += 3; *(u64 *)(r0 + 0) = r1; "
+            "r0 = r1; exit\n"
             f"none: r1 = s ll; r2 = r7; call bpf_{kind}_storage_delete; exit"
         )
         maps = f".map s, {kind}_storage, key=s32, value=u64, flags=1"
@@ -323,7 +392,10 @@ def test_a_received_tunnel_is_told() -> None:
         "r1 = *(u32 *)(r10 - 20); r0 *= 3; r0 += r1\nout: exit"
     )
     assert results(body, network=network) == (7 + 0x0A000002) * 3 + 0x0A000001
-    options = "r1 = r6; r2 = r10; r2 += -8; r3 = 8; call bpf_skb_get_tunnel_opt; r1 = *(u64 *)(r10 - 8); r0 *= 2; r0 += r1; exit"
+    options = (
+        "r1 = r6; r2 = r10; r2 += -8; r3 = 8; call bpf_skb_get_tunnel_opt; "
+        "r1 = *(u64 *)(r10 - 8); r0 *= 2; r0 += r1; exit"
+    )
     assert results(options, network=network) == 8 + int.from_bytes(b"abcd", "little")
     state = (
         "r1 = r6; r2 = 0; r3 = r10; r3 += -32; r4 = 28; r5 = 0; call bpf_skb_get_xfrm_state\n"
@@ -381,7 +453,9 @@ def test_stacks_are_of_frames_or_of_the_test() -> None:
         "r1 = *(u64 *)(r10 - 16); r2 = *(u64 *)(r10 - 8); r0 *= 1000; r0 += r1; r0 += r2; exit"
     )
     for flags, expected in ((0, 16033), (1, 16055), (2, 8033), (256, 16099), (257, 8055)):
-        assert results(body.format(flags=flags), "raw_tp/x", data=b"", ctx=(1,), task=task) == expected
+        assert (
+            results(body.format(flags=flags), "raw_tp/x", data=b"", ctx=(1,), task=task) == expected
+        )
 
 
 def test_stacks_are_kept_by_their_hash() -> None:
@@ -419,22 +493,30 @@ def test_ids_of_stacks_are_those_of_the_kernel() -> None:
 def test_the_task_says_what_the_test_set() -> None:
     task = Task(
         cgroup_id=9, cgroup_ancestors=(1, 4), namespaces={(3, 4): (5, 6)}, memory=b"\7" + bytes(7),
-        areas=(Area(100, 200, b"\5" + bytes(7)),), registers=bytes(112) + (66).to_bytes(8, "little"),
+        areas=(Area(100, 200, b"\5" + bytes(7)),),
+        registers=bytes(112) + (66).to_bytes(8, "little"),
     )  # fmt: skip
     levels = "r1 = {}; call bpf_get_current_ancestor_cgroup_id; exit"
     assert [results(levels.format(n), task=task) for n in (0, 1, 2, 3, -1)] == [1, 4, 9, 0, 0]
-    namespace = "r1 = 3; r2 = {}; r3 = r10; r3 += -8; r4 = 8; call bpf_get_ns_current_pid_tgid; r1 = *(u64 *)(r10 - 8); r0 += r1; exit"
+    namespace = (
+        "r1 = 3; r2 = {}; r3 = r10; r3 += -8; r4 = 8; "
+        "call bpf_get_ns_current_pid_tgid; r1 = *(u64 *)(r10 - 8); r0 += r1; exit"
+    )
     assert results(namespace.format(4), task=task) == 6 << 32 | 5
     assert errno(results(namespace.format(5), task=task)) == -22
     assert results("call bpf_get_current_task_btf; r0 = *(u64 *)(r0 + 0); exit", task=task) == 7
     area = (
-        "call bpf_get_current_task_btf; *(u64 *)(r10 - 8) = 0; r1 = r0; r2 = {}; r3 = each ll; r4 = r10\n"
+        "call bpf_get_current_task_btf; *(u64 *)(r10 - 8) = 0; r1 = r0; r2 = {}; "
+        "r3 = each ll; r4 = r10\n"
         "r4 += -8; r5 = 0; call bpf_find_vma; r1 = *(u64 *)(r10 - 8); r0 += r1; exit\n"
         ".text\neach: r1 = *(u64 *)(r2 + 0); *(u64 *)(r3 + 0) = r1; r0 = 0; exit"
     )
     assert results(area.format(150), task=task) == 5
     assert errno(results(area.format(200), task=task)) == -2
-    registers = "call bpf_get_current_task_btf; r1 = r0; call bpf_task_pt_regs; r0 = *(u64 *)(r0 + 112); exit"
+    registers = (
+        "call bpf_get_current_task_btf; r1 = r0; call bpf_task_pt_regs; "
+        "r0 = *(u64 *)(r0 + 112); exit"
+    )
     assert results(registers, task=task) == 66
     with pytest.raises(ebpfasm.VmError, match="struct task_struct"):
         results("call bpf_get_current_task_btf; r0 = *(u64 *)(r0 + 8); exit", task=task)
@@ -454,14 +536,20 @@ def test_tasks_are_below_cgroups() -> None:
 
 
 def test_names_and_hashes_of_files() -> None:
-    body = "r7 = *(u64 *)(r6 + 0); r1 = r7; r2 = r10; r2 += -16; r3 = {}; call bpf_d_path; r9 = r0; r1 = *(u64 *)(r10 - 16); r9 <<= 32; r9 ^= r1; r0 = r9; exit"
+    body = (
+        "r7 = *(u64 *)(r6 + 0); r1 = r7; r2 = r10; r2 += -16; r3 = {}; call bpf_d_path; "
+        "r9 = r0; r1 = *(u64 *)(r10 - 16); r9 <<= 32; r9 ^= r1; r0 = r9; exit"
+    )
     name = int.from_bytes(b"/a/b\0\0\0\0", "little")
     for item in (Path("/a/b"), File("/a/b")):
         text = "*(u64 *)(r10 - 16) = 0\n" + body.format(16)
         assert results(text, "raw_tp/x", data=b"", ctx=(item,)) == 5 << 32 ^ name
     short = "*(u64 *)(r10 - 16) = 0\n" + body.format(3)
     assert errno(results(short, "raw_tp/x", data=b"", ctx=(Path("/a/b"),)) >> 32) == -36
-    digest = "r7 = *(u64 *)(r6 + 0); *(u64 *)(r10 - 8) = 0; r1 = r7; r2 = r10; r2 += -8; r3 = 8; call bpf_ima_{}_hash; r1 = *(u64 *)(r10 - 8); r0 += r1; exit"
+    digest = (
+        "r7 = *(u64 *)(r6 + 0); *(u64 *)(r10 - 8) = 0; r1 = r7; r2 = r10; r2 += -8; "
+        "r3 = 8; call bpf_ima_{}_hash; r1 = *(u64 *)(r10 - 8); r0 += r1; exit"
+    )
     inode = Inode(1, ima=(4, b"\x10"))
     assert results(digest.format("inode"), "raw_tp/x", data=b"", ctx=(inode,)) == 20
     assert results(digest.format("file"), "raw_tp/x", data=b"", ctx=(File("x", inode),)) == 20
@@ -469,11 +557,17 @@ def test_names_and_hashes_of_files() -> None:
 
 
 def test_arguments_of_a_traced_function_by_number() -> None:
-    argument = "r1 = r6; r2 = {}; r3 = r10; r3 += -8; *(u64 *)(r10 - 8) = 0; call bpf_get_func_arg; r1 = *(u64 *)(r10 - 8); r0 += r1; exit"
+    argument = (
+        "r1 = r6; r2 = {}; r3 = r10; r3 += -8; *(u64 *)(r10 - 8) = 0; "
+        "call bpf_get_func_arg; r1 = *(u64 *)(r10 - 8); r0 += r1; exit"
+    )
     assert results(argument.format(1), "fentry/x", data=b"", ctx=(5, 6)) == 6
     assert errno(results(argument.format(2), "fentry/x", data=b"", ctx=(5, 6))) == -22
     assert errno(results(argument.format(2), "fexit/x", data=b"", ctx=(5, 6, 7))) == -22
-    result = "r1 = r6; r2 = r10; r2 += -8; *(u64 *)(r10 - 8) = 0; call bpf_get_func_ret; r1 = *(u64 *)(r10 - 8); r0 += r1; exit"
+    result = (
+        "r1 = r6; r2 = r10; r2 += -8; *(u64 *)(r10 - 8) = 0; call bpf_get_func_ret; "
+        "r1 = *(u64 *)(r10 - 8); r0 += r1; exit"
+    )
     assert results(result, "fexit/x", data=b"", ctx=(5, 6, 7)) == 7
     assert errno(results(result, "fentry/x", data=b"", ctx=(5, 6, 7))) == -95
     count = "r1 = r6; call bpf_get_func_arg_cnt; exit"
@@ -485,7 +579,10 @@ def test_arguments_of_a_traced_function_by_number() -> None:
 
 
 def test_kernel_variables_are_supplied() -> None:
-    body = "r1 = *(u64 *)(r6 + 0); r2 = {}; call bpf_per_cpu_ptr\nif r0 == 0 goto none\nr0 = *(u32 *)(r0 + 0)\nnone: exit"
+    body = (
+        "r1 = *(u64 *)(r6 + 0); r2 = {}; call bpf_per_cpu_ptr\nif r0 == 0 goto none\n"
+        "r0 = *(u32 *)(r0 + 0)\nnone: exit"
+    )
     for made in machines(body.format(1), "raw_tp/x", symbols={"v": b"\5\0\0\0"}, cpus=2):
         assert made.execute(b"", (made.world.symbol("v"),)) == 5
         with pytest.raises(ebpfasm.VmError, match="per-CPU variable"):
@@ -497,7 +594,8 @@ def test_kernel_variables_are_supplied() -> None:
         assert made.execute(b"", (made.world.symbol("v"),)) == 5
     look = (
         "*(u64 *)(r10 - 8) = 0x61; r1 = r10; r1 += -8; r2 = 2; r3 = 0; r4 = r10; r4 += -16\n"
-        "*(u64 *)(r10 - 16) = 9; call bpf_kallsyms_lookup_name; r1 = *(u64 *)(r10 - 16); r0 += r1; exit"
+        "*(u64 *)(r10 - 16) = 9; call bpf_kallsyms_lookup_name; r1 = *(u64 *)(r10 - 16); "
+        "r0 += r1; exit"
     )
     assert results(look, "syscall", data=b"", symbols={"a": 1234}) == 1234
     assert errno(results(look, "syscall", data=b"")) == -2
@@ -509,9 +607,15 @@ def test_counters_and_branches_are_supplied() -> None:
     read = "r1 = e ll; r2 = {}; call bpf_perf_event_read; exit"
     assert results(read.format(1), maps=maps, counters=counters) == 7
     assert errno(results(read.format(2), maps=maps, counters=counters)) == -2
-    value = "r1 = e ll; r2 = 1; r3 = r10; r3 += -24; r4 = 24; call bpf_perf_event_read_value; r0 = *(u64 *)(r10 - 8); exit"
+    value = (
+        "r1 = e ll; r2 = 1; r3 = r10; r3 += -24; r4 = 24; "
+        "call bpf_perf_event_read_value; r0 = *(u64 *)(r10 - 8); exit"
+    )
     assert results(value, maps=maps, counters=counters) == 9
-    own = "r1 = r6; r2 = r10; r2 += -24; r3 = 24; call bpf_perf_prog_read_value; r0 = *(u64 *)(r10 - 16); exit"
+    own = (
+        "r1 = r6; r2 = r10; r2 += -24; r3 = 24; call bpf_perf_prog_read_value; "
+        "r0 = *(u64 *)(r10 - 16); exit"
+    )
     assert results(own, "perf_event", data=b"", counters=counters) == 2
     size = "r1 = r6; r2 = 0; r3 = 0; r4 = 1; call bpf_read_branch_records; exit"
     assert results(size, "perf_event", data=b"", branches=bytes(48)) == 48
@@ -521,17 +625,27 @@ def test_counters_and_branches_are_supplied() -> None:
 
 def test_effects_outside_the_machine_are_recorded() -> None:
     cases = {
-        ("lirc_mode2", "r1 = r6; r2 = 1; r3 = 5; r4 = 1; call bpf_rc_keydown; r0 = 0; exit"): "rc_keydown",
+        (
+            "lirc_mode2",
+            "r1 = r6; r2 = 1; r3 = 5; r4 = 1; call bpf_rc_keydown; r0 = 0; exit",
+        ): "rc_keydown",
         ("lirc_mode2", "r1 = r6; call bpf_rc_repeat; r0 = 0; exit"): "rc_repeat",
-        ("lirc_mode2", "r1 = r6; r2 = 1; r3 = -5; call bpf_rc_pointer_rel; r0 = 0; exit"): "rc_pointer_rel",
+        (
+            "lirc_mode2",
+            "r1 = r6; r2 = 1; r3 = -5; call bpf_rc_pointer_rel; r0 = 0; exit",
+        ): "rc_pointer_rel",
         ("syscall", "r1 = 5; call bpf_sys_close; r0 = 0; exit"): "sys_close",
         ("kprobe/x", "r1 = r6; r2 = 5; call bpf_override_return; r0 = 0; exit"): "override_return",
         ("lsm/x", "r1 = 0; r2 = 1; call bpf_bprm_opts_set; r0 = 0; exit"): "bprm_opts_set",
-    }  # fmt: skip
+    }
     for (section, body), kind in cases.items():
         for made in machines(body, section):
             assert [each.kind for each in made.run(bytes(64)).events] == [kind]
-    text = "*(u64 *)(r10 - 8) = 0x6425; *(u64 *)(r10 - 16) = 5; r1 = 0; r2 = r10; r2 += -8; r3 = 3; r4 = r10; r4 += -16; r5 = 8; call bpf_seq_printf; r1 = 0; r2 = r10; r2 += -8; r3 = 1; call bpf_seq_write; r0 = 0; exit"
+    text = (
+        "*(u64 *)(r10 - 8) = 0x6425; *(u64 *)(r10 - 16) = 5; r1 = 0; r2 = r10; r2 += -8; "
+        "r3 = 3; r4 = r10; r4 += -16; r5 = 8; call bpf_seq_printf; r1 = 0; r2 = r10; "
+        "r2 += -8; r3 = 1; call bpf_seq_write; r0 = 0; exit"
+    )
     for made in machines(text, "iter/task"):
         assert made.run(bytes(8)).events == (Event("output", data=b"5"), Event("output", data=b"%"))
 

@@ -97,7 +97,7 @@ def test_every_row_runs_or_says_why_not(row: InstructionSpec) -> None:
             values["imm"] = 5
     if row.form is Form.LOAD_IND:
         values["imm"] = 4
-    begin = [make("mov64_reg", 6, 1), make("mov64_imm", 0, imm=1), make("mov64_imm", 2, imm=77)]
+    begin = [make("mov64_reg", 6, 1), make("mov64_imm", 0, imm=1), make("mov64_imm", 2, imm=977)]
     begin += [make("mov64_imm", 1, imm=3), make("stdw", 10, 0, -8, 9)]
     end = [make("mov64_imm", 0, imm=4), make("exit")]
     outcome = both(program([*begin, filled(row, values), *end], "sched_cls"))

@@ -91,8 +91,8 @@ def test_maps_of_maps_make_inner_ones_of_contents() -> None:
 
 
 def test_a_map_that_cannot_be_is_told_with_its_place() -> None:
-    with pytest.raises(VmError, match=r"has no maps of type arena"):
-        one("arena", 0, 0)
+    with pytest.raises(VmError, match=r"has no maps of type insn_array"):
+        one("insn_array", 4, 16)
     with pytest.raises(VmError, match=r"a key of array has 4 bytes, not 8"):
         one("array", 8)
     with pytest.raises(VmError, match=r"keeps maps of up to 1073741824 bytes"):

@@ -15,9 +15,9 @@ import pytest
 import ebpfasm
 from ebpfasm.analysis.vm import Interface, Network, Route, Socket, Task, frames
 from ebpfasm.native import native_core
-from ebpfasm.runtime.run import run
+from ebpfasm.runtime.run import Engine, run
 
-ENGINES = ("vm", "reference") if native_core() is not None else ("reference",)
+ENGINES: tuple[Engine, ...] = ("vm", "reference") if native_core() is not None else ("reference",)
 
 
 def program(body: str, section: str = "tc", maps: str = "") -> ebpfasm.ProgramSpec:
@@ -115,8 +115,9 @@ def _look_up(family: int, destination: str, index: int, flags: int, length: int)
         lines.append(f"*(u32 *)(r10 - {64 - at}) = {word}")
     lines.append(f"r1 = r6; r2 = r10; r2 += -64; r3 = 64; r4 = {flags}; call bpf_fib_lookup")
     lines.append("r9 = r0")
-    for at in range(0, 64, 8):
-        lines.append(f"r1 = *(u64 *)(r10 - {64 - at}); r9 *= 0x01000193; r9 ^= r1")
+    lines += [
+        f"r1 = *(u64 *)(r10 - {64 - at}); r9 *= 0x01000193; r9 ^= r1" for at in range(0, 64, 8)
+    ]
     return "\n".join([*lines, "r0 = r9; exit"])
 
 
@@ -148,7 +149,8 @@ def _tuple(saddr: str, sport: int, daddr: str, dport: int, helper: str) -> str:
     raw = socket.inet_pton(family, saddr) + socket.inet_pton(family, daddr)
     raw += sport.to_bytes(2, "big") + dport.to_bytes(2, "big")
     lines = [
-        f"*(u32 *)(r10 - {len(raw) - at}) = {int.from_bytes(raw[at : at + 4], 'little', signed=True)}"
+        f"*(u32 *)(r10 - {len(raw) - at}) = "
+        f"{int.from_bytes(raw[at : at + 4], 'little', signed=True)}"
         for at in range(0, len(raw), 4)
     ]
     lines += [
@@ -194,7 +196,8 @@ def test_sockets_are_found_as_in_the_kernel(surrounded: Network) -> None:
         ):  # fmt: skip
             for helper in ("bpf_sk_lookup_tcp", "bpf_sk_lookup_udp", "bpf_skc_lookup_tcp"):
                 for section in ("tc", "xdp"):
-                    text = _tuple(*asked, helper)
+                    source, sport, destination, dport = asked
+                    text = _tuple(source, sport, destination, dport, helper)
                     if helper == "bpf_skc_lookup_tcp":
                         text = text.replace("r8 = *(u32 *)(r0 + 44)", "r8 = *(u32 *)(r0 + 4)")
                     agree(program(text, section), frames.udp(), network=surrounded)

@@ -40,7 +40,10 @@ VECTORS = _read()
 GROUPS = sorted({each.group for each in VECTORS})
 
 # r1 points to the packet's first 16 bytes: what the kernel lets a program have as memory.
-_HEAD = "r6 = r1; r1 = *(u32 *)(r6 + 0); r2 = *(u32 *)(r6 + 4); r3 = r1; r3 += 16\nif r3 > r2 goto short\n"
+_HEAD = (
+    "r6 = r1; r1 = *(u32 *)(r6 + 0); r2 = *(u32 *)(r6 + 4); r3 = r1; r3 += 16\n"
+    "if r3 > r2 goto short\n"
+)
 
 
 def source(vector: Vector, end: str = "", *, kernel: bool) -> str:
@@ -51,7 +54,10 @@ def source(vector: Vector, end: str = "", *, kernel: bool) -> str:
     if kernel and vector.group != "packet":
         body = f"{_HEAD}{body}short: r0 = -77\nexit\n"
     section = "tc" if vector.group == "packet" else "xdp"
-    return f".section {section}\nmain:\n{body}{more.replace('; ', chr(10))}\n{'exit' if more else ''}\n"
+    return (
+        f".section {section}\nmain:\n{body}{more.replace('; ', chr(10))}\n"
+        f"{'exit' if more else ''}\n"
+    )
 
 
 def of_group(group: str) -> list[Vector]:

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Callable
 
 import pytest
 
@@ -56,10 +57,8 @@ def test_frames_faster_than_the_reader_are_dropped_and_counted(cable: VethPair, 
 
 def test_leases_that_are_held_starve_receiving_and_are_counted(cable: VethPair) -> None:
     with XskSocket.open("veth0", rx_size=64, tx=False) as xsk:
-        held = []
         cable.send([FRAME] * 64)
-        for _ in range(64):
-            held.append(xsk.recv())
+        held = [xsk.recv() for _ in range(64)]
         assert xsk.umem.census().user == 64
         cable.send([FRAME] * 30)
         assert xsk.recv(0.05) is None
@@ -182,14 +181,18 @@ def test_a_packet_longer_than_a_frame(xsk: XskSocket) -> None:
 
 
 def test_a_frame_of_another_memory(cable: VethPair) -> None:
-    with VethPair("a0", "a1") as other, XskSocket.open("veth0") as first:
-        with other.near.entered(), XskSocket.open("a0") as second:
-            frame = first.alloc().write(FRAME)
-            with pytest.raises(LoadError, match="of another UMEM") as caught:
-                frame.send(via=second)
-            assert code(caught) == "xsk-frame"
-            second.send(bytes(frame))
-            frame.release()
+    with (
+        VethPair("a0", "a1") as other,
+        XskSocket.open("veth0") as first,
+        other.near.entered(),
+        XskSocket.open("a0") as second,
+    ):
+        frame = first.alloc().write(FRAME)
+        with pytest.raises(LoadError, match="of another UMEM") as caught:
+            frame.send(via=second)
+        assert code(caught) == "xsk-frame"
+        second.send(bytes(frame))
+        frame.release()
 
 
 @pytest.mark.parametrize("way", ["recv", "loop", "batch", "echo"])
@@ -198,7 +201,7 @@ def test_an_interface_that_goes_while_it_is_waited_for(
     cable: VethPair, way: str, fault: str
 ) -> None:
     with XskSocket.open("veth0") as xsk:
-        waits = {
+        waits: dict[str, Callable[[], object]] = {
             "recv": xsk.recv,
             "loop": lambda: list(xsk.frames()),
             "batch": xsk.recv_batch,
@@ -226,7 +229,7 @@ def test_an_interface_that_goes_while_it_is_waited_for(
 
 @pytest.mark.parametrize("way", ["recv", "frames", "drop", "echo", "capture"])
 def test_closing_in_another_thread_ends_a_wait(xsk: XskSocket, way: str) -> None:
-    waits = {
+    waits: dict[str, Callable[[], object]] = {
         "recv": xsk.recv,
         "drop": xsk.drop,
         "echo": xsk.echo,

@@ -10,6 +10,7 @@ import select
 import socket
 import subprocess
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -203,11 +204,12 @@ def test_one_memory_for_two_queues_and_two_interfaces() -> None:
 
 
 def test_all_queues_as_one_socket() -> None:
-    from scapy.all import IP, UDP, Ether  # type: ignore[import-untyped]
+    from scapy.layers.inet import IP, UDP
+    from scapy.layers.l2 import Ether
 
     with VethPair(queues=2) as pair, pair.near.entered():
         assert channels("veth0") == Channels(2, 2, 0, 2, 2, 0)
-        addresses = {"src": "02:00:00:00:00:02", "dst": "02:00:00:00:00:01"}
+        addresses: dict[str, Any] = {"src": "02:00:00:00:00:02", "dst": "02:00:00:00:00:01"}
         flows = [
             bytes(Ether(**addresses) / IP(src="10.0.0.2", dst="10.0.0.1") / UDP(sport=port))
             for port in range(1, 201)
@@ -231,15 +233,14 @@ def test_all_queues_as_one_socket() -> None:
 
 
 def test_a_socket_a_queue_in_threads() -> None:
-    with VethPair(queues=2) as pair, pair.near.entered():
-        with XskMultiSocket.open("veth0") as multi:
-            ports = {each.queue: each for each in multi.sockets}
-            assert sorted(ports) == [0, 1]
-            pair.send([FRAME] * 10)
-            assert sum(multi.in_threads(lambda each: each.drop(timeout=0.2))) == 10
-            with pytest.raises(ZeroDivisionError):
-                multi.in_threads(lambda each: 1 // each.queue)
-            assert multi.closed
+    with VethPair(queues=2) as pair, pair.near.entered(), XskMultiSocket.open("veth0") as multi:
+        ports = {each.queue: each for each in multi.sockets}
+        assert sorted(ports) == [0, 1]
+        pair.send([FRAME] * 10)
+        assert sum(multi.in_threads(lambda each: each.drop(timeout=0.2))) == 10
+        with pytest.raises(ZeroDivisionError):
+            multi.in_threads(lambda each: 1 // each.queue)
+        assert multi.closed
 
 
 def test_a_socket_a_queue_in_processes() -> None:
@@ -427,7 +428,8 @@ def test_packets_of_several_frames(cable: VethPair) -> None:
 
 
 def test_checksums_and_times_of_sending(cable: VethPair) -> None:
-    from scapy.all import IP, UDP, Ether
+    from scapy.layers.inet import IP, UDP
+    from scapy.layers.l2 import Ether
 
     with (
         Umem(512, tx_metadata="software") as umem,

@@ -52,7 +52,6 @@ class Machine:
         self._folder = folder
         self._console = folder / "console"
         self._cache = cache
-        self._ready = False
 
     def run(self) -> int:
         """Boot, run the command, and return its exit status. Raises Failed."""

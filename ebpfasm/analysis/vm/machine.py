@@ -79,6 +79,7 @@ class Machine:
         self.ctx = self.memory.add("ctx", "ctx", bytearray(self.shape.size), owner=self)
         self.flow_keys = self.memory.add("object", "flow_keys", bytearray(56), owner=self)
         self.test_socket = Socket(family=0, type=0, protocol=0, state=CLOSE)  # where none is given
+        self.socket_of = b""  # headers of the packet that it was made for
         self.message: Message | None = None  # of sk_msg programs
         self.tunnel: Tunnel | None = None  # of the packet
         self.skipped = 0  # bytes of the packet that the program does not see

@@ -9,7 +9,7 @@ from __future__ import annotations
 from ebpfasm.analysis.vm import errnos as errno
 from ebpfasm.analysis.vm.packet import Packet
 
-MOST_ELEMENTS = 17  # MAX_MSG_FRAGS
+LONGEST = 1 << 22  # bytes that the kernel allocates in one piece
 
 
 class Message:
@@ -62,6 +62,8 @@ class Message:
             return 0
         if start > self.size:
             return -errno.EINVAL
+        if length > LONGEST:
+            return -errno.ENOMEM
         index, offset = self._find(start)
         self._move(start, length)
         if start == offset:

@@ -360,10 +360,6 @@ class Interpreter:
             self.registers[0] = int.from_bytes(content, "big")
 
 
-def _impossible(engine: Interpreter, step: Step) -> None:
-    raise AssertionError(step)
-
-
 _HANDLERS: dict[Form, Callable[[Interpreter, Step], Any]] = {
     Form.ALU_IMM: Interpreter._alu_imm,
     Form.ALU_REG: Interpreter._alu_reg,
@@ -375,7 +371,7 @@ _HANDLERS: dict[Form, Callable[[Interpreter, Step], Any]] = {
     Form.SWAP: Interpreter._swap,
     Form.JUMP: Interpreter._jump,
     Form.JUMP_LONG: Interpreter._jump,
-    Form.JUMP_REG: _impossible,  # its steps have a fault
+    Form.JUMP_REG: Interpreter._jump,  # its steps have a fault
     Form.JCOND_IMM: Interpreter._jump_imm,
     Form.JCOND_REG: Interpreter._jump_reg,
     Form.MAY_GOTO: Interpreter._may_goto,

@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Protocol
 
+from ebpfasm.analysis.vm.code import kfunc_name
 from ebpfasm.analysis.vm.context import Context
 from ebpfasm.analysis.vm.machine import BUDGET, Machine
 from ebpfasm.analysis.vm.maps import VmMap
@@ -13,6 +14,7 @@ from ebpfasm.analysis.vm.reference import Interpreter
 from ebpfasm.analysis.vm.result import RunResult, changes
 from ebpfasm.analysis.vm.trace import Tracer
 from ebpfasm.analysis.vm.world import World
+from ebpfasm.errors import VmError, error
 from ebpfasm.ir.link import LinkedProgram, link
 from ebpfasm.ir.specs import ProgramSpec
 
@@ -61,7 +63,18 @@ class VirtualMachine:
         self.world = world if world is not None else World(linked.maps, **options)
         self.world.fill(maps or {})
         self.machine = Machine(linked, self.world, budget=budget)
+        if world is None:
+            self._check_functions()
         self.engine = engine(self.machine)
+
+    def _check_functions(self) -> None:
+        """Refuse functions that stand for nothing: a misspelt name would never be called."""
+        steps = self.machine.code.steps
+        called = {kfunc_name(step.instruction) for step in steps}
+        for name in self.world.kfuncs:
+            if name not in called:
+                message = f"{name!r} is no helper, and the program calls no such kernel function"
+                raise VmError(error("vm-helper", message))
 
     @property
     def maps(self) -> Mapping[str, VmMap]:

@@ -118,6 +118,17 @@ def _by_name(each: Instruction) -> str | None:
             assert_never(each.ref)
 
 
+def _unsaid(each: Instruction) -> str:
+    """What an instruction refers to that the language has no words for: only an object says it."""
+    match each.ref:
+        case CoreRef(type_id=type_id, access=access, kind=kind):
+            return f"CO-RE: type {type_id}, {access}, kind {kind}"
+        case KfuncRef() | KsymRef():
+            return "of the kernel"
+        case _:
+            return ""
+
+
 def _target(each: Instruction) -> str:
     match each.ref, each.spec.form:
         case LabelRef(name=name), _:
@@ -168,8 +179,8 @@ def print_items(
                     if place != above:
                         yield source_line(item.span)
                     above = place
-                comment = f"  # {item.comment}" if item.comment else ""
-                yield f"{_INDENT}{write(item)}{comment}"
+                comment = item.comment or _unsaid(item)
+                yield f"{_INDENT}{write(item)}{f'  # {comment}' if comment else ''}"
             case _:
                 assert_never(item)
 

@@ -57,9 +57,6 @@ uint64_t ebpfasm_perf_unread(const ebpfasm_perf *ring);
 /* Read an overwritable ring whose output is paused, newest record first, back to what was seen. */
 long ebpfasm_perf_snapshot(ebpfasm_perf *ring, ebpfasm_records *records);
 
-/* perf_event_open(2): a descriptor, or -errno. */
-long ebpfasm_perf_event_open(void *attr, int pid, int cpu, int group, unsigned long flags);
-
 /*
  * Map a perf event's page and data, `length` bytes, to write to the page where `write`. Returns 0 and
  * fills ring->page and data in, or -errno. A forked child has no such mapping: it must not unmap it.

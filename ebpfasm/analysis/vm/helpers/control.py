@@ -8,7 +8,10 @@ from ebpfasm.analysis.vm.helpers.registry import U32, helper
 from ebpfasm.analysis.vm.machine import Machine
 from ebpfasm.analysis.vm.memory import describe
 from ebpfasm.analysis.vm.world import Timer
+from ebpfasm.isa.constants import CONSTANTS
 
+_CLOCKS = (0, 1, 7)  # CLOCK_REALTIME, CLOCK_MONOTONIC, CLOCK_BOOTTIME
+_ABSOLUTE, _PINNED = CONSTANTS["BPF_F_TIMER_ABS"], CONSTANTS["BPF_F_TIMER_CPU_PIN"]
 MAX_LOOPS = 8 * 1024 * 1024  # BPF_MAX_LOOPS
 
 
@@ -51,9 +54,11 @@ def spin_unlock(machine: Machine, lock: int) -> int:
 
 @helper("timer_init")
 def timer_init(machine: Machine, timer: int, map: int, flags: int) -> int:
-    """Make a timer in a map's value."""
+    """Make a timer in a map's value. Its clock is the world's, whichever the flags name."""
     machine.memory.view(timer, 16, write=True)
     machine.world.map_at(map)
+    if flags not in _CLOCKS:
+        return -errno.EINVAL
     if timer in machine.world.timers:
         return -errno.EBUSY
     machine.world.timers[timer] = Timer(map)
@@ -74,10 +79,12 @@ def timer_set_callback(machine: Machine, timer: int, callback: int) -> int:
 @helper("timer_start")
 def timer_start(machine: Machine, timer: int, delay: int, flags: int) -> int:
     """Set a timer. It is recorded: the test sees when it would fire."""
+    if flags & ~(_ABSOLUTE | _PINNED):
+        return -errno.EINVAL
     found = machine.world.timers.get(timer)
     if found is None or not found.callback:
         return -errno.EINVAL
-    found.due = delay if flags & 1 else machine.world.now + delay
+    found.due = delay if flags & _ABSOLUTE else machine.world.now + delay
     return 0
 
 

@@ -77,7 +77,7 @@ def fib_lookup(machine: Machine, ctx: int, params: int, size: int, flags: int) -
     network = machine.world.network
     result = _look_up(network, asked, flags, check=check)
     if skb and result == _SUCCESS and not check:
-        device = network.interfaces[asked.number("ifindex")]
+        device = network.interfaces.get(asked.number("ifindex"), Interface())
         if not device.up or machine.packet.length > device.mtu + device.header + 4:
             result = _FRAGMENT
         asked.put("mtu_result", device.mtu & 0xFFFF)

@@ -107,8 +107,8 @@ class ArenaMap(VmMap):
     def release(self, address: int, count: int) -> None:
         """Give pages back; they hold zeros when they are allocated again."""
         first = (address - self.pages.address) // PAGE
-        for page in range(first, first + count):
-            if page in self.taken:
+        for page in sorted(self.taken):
+            if first <= page < first + count:
                 self.taken.discard(page)
                 self.memory[page * PAGE : (page + 1) * PAGE] = bytes(PAGE)
 

@@ -1,0 +1,236 @@
+"""AF_XDP from Python beside C on libxdp: the same veth pair, in the same run, turn by turn.
+
+Live frames of BPF_PROG_TEST_RUN cross the pair as fast as the kernel makes them. Each line is a way
+to handle them, at bursts of 64: packets a second, and the median of its ratios to C.
+"""
+
+from __future__ import annotations
+
+import argparse
+import socket
+import statistics
+import struct
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy
+
+sys.path.insert(0, str(Path(__file__).parents[2]))
+
+from ebpfasm.runtime.veth import VethPair
+from ebpfasm.runtime.xsk import Redirect, XskSocket
+
+BURST, LENGTH = 64, 60
+PACKET = b"\2" * LENGTH
+_ADDRESSES = struct.Struct("6s6s")
+
+Way = Callable[[XskSocket, float], int]
+
+
+def ticking(seconds: float) -> Iterator[None]:
+    """So long as it is not over."""
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        yield
+
+
+def drop_in_c(xsk: XskSocket, seconds: float) -> int:
+    """The whole loop in the C core."""
+    return xsk.drop(timeout=seconds)
+
+
+def drop_batches(xsk: XskSocket, seconds: float) -> int:
+    """Arrays; no Python object a frame."""
+    count = 0
+    for _ in ticking(seconds):
+        batch = xsk.recv_batch(BURST, 0.05)
+        count += len(batch)
+        batch.release()
+    return count
+
+
+def drop_views(xsk: XskSocket, seconds: float) -> int:
+    """A memoryview a frame."""
+    count = 0
+    for _ in ticking(seconds):
+        batch = xsk.recv_batch(BURST, 0.05)
+        for _view in batch:
+            count += 1
+        batch.release()
+    return count
+
+
+def drop_leases(xsk: XskSocket, seconds: float) -> int:
+    """A lease a frame."""
+    count, end = 0, time.monotonic() + seconds
+    for frame in xsk.frames(0.05, BURST):
+        frame.data  # noqa: B018 - makes the view
+        count += 1
+        if not count % BURST and time.monotonic() > end:
+            break
+    return count
+
+
+def echo_in_c(xsk: XskSocket, seconds: float) -> int:
+    """The whole loop in the C core."""
+    return xsk.echo(timeout=seconds)
+
+
+def echo_batches(xsk: XskSocket, seconds: float) -> int:
+    """Addresses of all frames of a burst are exchanged in one call."""
+    count = 0
+    for _ in ticking(seconds):
+        batch = xsk.recv_batch(BURST, 0.05)
+        if len(batch):
+            batch.swap(0, 6, 6)
+            count += batch.send()
+    return count
+
+
+def echo_views(xsk: XskSocket, seconds: float) -> int:
+    """Python code on each frame: a memoryview, its addresses read and written."""
+    count = 0
+    read, write = _ADDRESSES.unpack_from, _ADDRESSES.pack_into
+    for _ in ticking(seconds):
+        batch = xsk.recv_batch(BURST, 0.05)
+        if len(batch):
+            for view in batch:
+                to, source = read(view)
+                write(view, 0, source, to)
+            count += batch.send()
+    return count
+
+
+def echo_leases(xsk: XskSocket, seconds: float) -> int:
+    """A lease a frame, sent singly."""
+    count, end = 0, time.monotonic() + seconds
+    read, write = _ADDRESSES.unpack_from, _ADDRESSES.pack_into
+    for frame in xsk.frames(0.05, BURST):
+        to, source = read(frame.data)
+        write(frame.data, 0, source, to)
+        frame.send(kick=False)
+        count += 1
+        if not count % BURST and time.monotonic() > end:
+            break
+    return count
+
+
+def send_in_c(xsk: XskSocket, seconds: float) -> int:
+    """The whole loop in the C core."""
+    return xsk.replay([PACKET] * BURST, 1 << 40, seconds)
+
+
+def send_batches(xsk: XskSocket, seconds: float) -> int:
+    """A row of bytes written to all frames of a burst."""
+    count, row = 0, numpy.frombuffer(PACKET, numpy.uint8)
+    for _ in ticking(seconds):
+        batch = xsk.alloc_batch(BURST)
+        batch.lengths[:] = LENGTH
+        batch.write(0, row)
+        count += batch.send()
+    return count
+
+
+def send_bytes(xsk: XskSocket, seconds: float) -> int:
+    """A bytes object a packet."""
+    count = 0
+    for _ in ticking(seconds):
+        for _ in range(BURST - 1):
+            xsk.send(PACKET, kick=False)
+        xsk.send(PACKET)
+        count += BURST
+    return count
+
+
+WAYS: dict[str, dict[str, Way]] = {
+    "drop": {
+        "C core": drop_in_c, "numpy batches": drop_batches,
+        "a memoryview a frame": drop_views, "a lease a frame": drop_leases,
+    },
+    "send": {"C core": send_in_c, "numpy batches": send_batches, "bytes": send_bytes},
+    "echo": {
+        "C core": echo_in_c, "numpy batches": echo_batches,
+        "Python on each memoryview": echo_views, "a lease a frame": echo_leases,
+    },
+}  # fmt: skip
+
+
+class Bench:
+    """A veth pair and the peer."""
+
+    def __init__(self, peer: Path, pair: VethPair, seconds: float) -> None:
+        self._peer, self._pair, self._seconds = peer, pair, seconds
+        with pair.far.entered():
+            self._far = socket.if_nametoindex(pair.far_name)
+
+    @contextmanager
+    def traffic(self, kind: str) -> Iterator[None]:
+        """Frames from the far end meanwhile, unless it is to receive them."""
+        if kind == "send":
+            yield
+            return
+        words = ("traffic", self._far, self._seconds + 0.4, LENGTH)
+        with self._pair.far.entered():
+            sender = subprocess.Popen([self._peer, *map(str, words)])
+        try:
+            yield
+        finally:
+            sender.wait()
+
+    def once(self, kind: str, way: Way | None) -> float:
+        """Packets a second of one of ours, or of the peer."""
+        with (
+            self._pair.near.entered(),
+            Redirect(self._pair.near_name, mode="native") as redirect,
+            self.traffic(kind),
+        ):
+            time.sleep(0.1)
+            if way is None:
+                words = (kind, self._pair.near_name, redirect.map.id, self._seconds)
+                command = [self._peer, *map(str, words)]
+                done = subprocess.run(command, capture_output=True, text=True, check=True)
+                return float(done.stdout)
+            with XskSocket.open(self._pair.near_name, attach=redirect) as xsk:
+                begin = time.monotonic()
+                return way(xsk, self._seconds) / (time.monotonic() - begin)
+
+    def compare(self, kind: str, runs: int) -> None:
+        """Print a line for each way, behind C's."""
+        ways: dict[str, Way | None] = {"C on libxdp": None, **WAYS[kind]}
+        rates: dict[str, list[float]] = {name: [] for name in ways}
+        for _ in range(runs):
+            for name, way in ways.items():
+                rates[name].append(self.once(kind, way))
+        for name, ours in rates.items():
+            pairs = zip(ours, rates["C on libxdp"], strict=True)
+            ratio = statistics.median(a / b for a, b in pairs)
+            print(
+                f"{kind:<5} {name:<26} {statistics.median(ours) / 1e6:7.3f} M/s"
+                f"   ratio {ratio:5.2f}",
+                flush=True,
+            )
+
+
+def main() -> None:
+    """Compile the peer and compare."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--seconds", type=float, default=0.7, help="of each measurement")
+    parser.add_argument("--runs", type=int, default=5)
+    parser.add_argument("kinds", nargs="*", default=list(WAYS))
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder, VethPair() as pair:
+        peer = Path(folder) / "peer"
+        source = Path(__file__).with_name("peer.c")
+        subprocess.run(["cc", "-O2", "-o", peer, source, "-lxdp", "-lbpf"], check=True)
+        bench = Bench(peer, pair, options.seconds)
+        for kind in options.kinds:
+            bench.compare(kind, options.runs)
+
+
+if __name__ == "__main__":
+    main()
