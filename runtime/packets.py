@@ -10,7 +10,7 @@ from typing import Any
 from ebpfasm.analysis.vm import VirtualMachine
 from ebpfasm.analysis.vm import pcap as capture
 from ebpfasm.errors import EbpfError, VmError, error
-from ebpfasm.ir.specs import CollectionSpec, ProgramSpec
+from ebpfasm.ir.specs import ProgramSpec, alone
 from ebpfasm.native import native_core
 from ebpfasm.runtime.run import (
     Contents,
@@ -125,8 +125,7 @@ def _in_kernel(
 ) -> PacketsResult:
     from ebpfasm.runtime.loader import load
 
-    spec = CollectionSpec({program.name: program}, {each.name: each for each in program.maps})
-    with load(spec) as collection:
+    with load(alone(program)) as collection:
         for name, contents in maps.items():
             collection.maps[name].update(contents)
         live = collection.programs[program.name]

@@ -15,7 +15,7 @@ from ebpfasm.analysis.vm.machine import BUDGET, Machine
 from ebpfasm.analysis.vm.result import changes
 from ebpfasm.analysis.vm.virtual import Engine as MachineEngine
 from ebpfasm.errors import EbpfError, LoadError, NotSupported, error, unsupported
-from ebpfasm.ir.specs import CollectionSpec, ProgramSpec
+from ebpfasm.ir.specs import ProgramSpec, alone
 
 if TYPE_CHECKING:
     from ebpfasm.analysis.vm.coverage import Coverage
@@ -141,8 +141,7 @@ def _run_in_kernel(
 ) -> RunResult:
     from ebpfasm.runtime.loader import load
 
-    spec = CollectionSpec({program.name: program}, {each.name: each for each in program.maps})
-    with load(spec) as collection:
+    with load(alone(program)) as collection:
         for name, contents in maps.items():
             if name not in collection.maps:
                 message = f"program {program.name!r} has no map {name!r}"

@@ -33,7 +33,7 @@ def test_printed_pages_are_current(page: str) -> None:
 
 
 def test_the_reference_is_current() -> None:
-    command = [sys.executable, ROOT / "tools" / "reference"]
+    command = [sys.executable, str(ROOT / "tools" / "reference")]
     printed = subprocess.run(command, capture_output=True, text=True, check=True).stdout
     assert (ROOT / "docs" / "reference.md").read_text() == printed, "run make docs"
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import click
@@ -54,9 +55,10 @@ def _judge(program: ProgramSpec, spec: CollectionSpec, kernel: bool) -> dict[str
     judges = ["ebpfasm"]
     if verdict.ok and kernel:
         judges.append("kernel")
-        alone = ebpfasm.CollectionSpec({program.name: program}, spec.maps, license=spec.license)
+        wanted = replace(program, autoload=True)
+        single = replace(spec, programs={program.name: wanted})
         try:
-            ebpfasm.load(alone).close()
+            ebpfasm.load(single).close()
         except LoadError as problem:
             diagnostics += problem.diagnostics
     return {

@@ -13,7 +13,7 @@ from types import MappingProxyType
 from ebpfasm.btf.types import DeclTag, Func
 from ebpfasm.elf.code import Code
 from ebpfasm.elf.data import DataSections
-from ebpfasm.elf.externs import Externs
+from ebpfasm.elf.externs import KCONFIG, Externs
 from ebpfasm.elf.function_symbols import TEXT, FunctionSymbol, find_functions
 from ebpfasm.elf.legacy_maps import read_legacy, tail_called
 from ebpfasm.elf.maps import SECTION as MAPS
@@ -230,12 +230,19 @@ class _Reading:
         return int.from_bytes(section.content, self._given.object.byteorder)
 
     def _with_rest(self, found: CollectionSpec, version: int) -> CollectionSpec:
+        kconfig = MappingProxyType(self._externs.kconfig)
+        programs = {
+            name: replace(each, kconfig=kconfig)
+            if kconfig and any(map.name == KCONFIG for map in each.maps)
+            else each
+            for name, each in found.programs.items()
+        }
         return CollectionSpec(
-            found.programs,
+            MappingProxyType(programs),
             found.maps,
             found.variables,
             found.license,
-            MappingProxyType(self._externs.kconfig),
+            kconfig,
             version,
             self._given.object.byteorder,
             self._records.debug if self._records is not None else None,

@@ -178,8 +178,9 @@ class ProgramSpec:
     `type` and `attach_type` are libbpf's names, empty where the section says nothing.
     `flags` are the kernel's BPF_F_* load flags that the section asks for. A program without
     `autoload` is loaded only where somebody asks for it by name. `version` is the kernel version
-    that kernels before 5.0 want to see, 0 for the running one's. `debug` is about the program's
-    own instructions, and each of the functions has its own.
+    that kernels before 5.0 want to see, 0 for the running one's. `kconfig` is what its collection
+    has in the map .kconfig, where it uses that. `debug` is about the program's own instructions,
+    and each of the functions has its own.
     """
 
     name: str
@@ -195,6 +196,9 @@ class ProgramSpec:
     span: Location | None = field(default=None, compare=False)
     autoload: bool = True
     version: int = 0
+    kconfig: Mapping[str, KconfigSpec] = field(
+        default_factory=lambda: MappingProxyType({}), hash=False
+    )
     debug: FunctionDebug | None = field(default=None, compare=False, repr=False)
 
     def function(self, name: str) -> Function | None:
@@ -221,6 +225,18 @@ class CollectionSpec:
     byteorder: ByteOrder | None = None
     debug: ObjectDebug | None = field(default=None, compare=False, repr=False)
     name: str = field(default="", compare=False)
+
+
+def alone(program: ProgramSpec) -> CollectionSpec:
+    """A collection of one program, which is loaded even if it was optional, and its maps."""
+    return CollectionSpec(
+        MappingProxyType({program.name: replace(program, autoload=True)}),
+        MappingProxyType({each.name: each for each in program.maps}),
+        license=program.license,
+        kconfig=program.kconfig,
+        version=program.version,
+        debug=program.debug.object if program.debug is not None else None,
+    )
 
 
 # Maps that are sections of variables: libbpf's flags for each kind, BPF_F_MMAPABLE and, where

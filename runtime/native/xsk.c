@@ -58,7 +58,7 @@ void ebpfasm_umem_delete(struct ebpfasm_umem *u)
     free(u);
 }
 
-void ebpfasm_umem_census(struct ebpfasm_umem *u, uint64_t *counts)
+void ebpfasm_held_umem_census(struct ebpfasm_umem *u, uint64_t *counts)
 {
     pthread_mutex_lock(&u->lock);
     memset(counts, 0, 5 * sizeof(*counts));
@@ -82,7 +82,7 @@ uint32_t xsk_take_free(struct ebpfasm_umem *u)
     return index;
 }
 
-long ebpfasm_umem_take(struct ebpfasm_umem *u, struct ebpfasm_desc *descs, uint32_t count)
+long ebpfasm_held_umem_take(struct ebpfasm_umem *u, struct ebpfasm_desc *descs, uint32_t count)
 {
     uint32_t i;
 
@@ -98,28 +98,28 @@ long ebpfasm_umem_take(struct ebpfasm_umem *u, struct ebpfasm_desc *descs, uint3
     return i;
 }
 
-long ebpfasm_umem_give_one(struct ebpfasm_umem *u, uint64_t address)
+long ebpfasm_held_umem_give_one(struct ebpfasm_umem *u, uint64_t address)
 {
     struct ebpfasm_desc desc = { .address = address };
     uint32_t bad;
 
-    return ebpfasm_umem_give(u, &desc, 1, &bad);
+    return ebpfasm_held_umem_give(u, &desc, 1, &bad);
 }
 
-long ebpfasm_umem_give_all(struct ebpfasm_umem *u, const uint64_t *addresses, uint32_t count)
+long ebpfasm_held_umem_give_all(struct ebpfasm_umem *u, const uint64_t *addresses, uint32_t count)
 {
     long result = 0;
 
     for (uint32_t i = 0; i < count; i++) {
-        long one = ebpfasm_umem_give_one(u, addresses[i]);
+        long one = ebpfasm_held_umem_give_one(u, addresses[i]);
 
         result = one < 0 ? one : result;
     }
     return result;
 }
 
-long ebpfasm_umem_give(struct ebpfasm_umem *u, const struct ebpfasm_desc *descs, uint32_t count,
-                       uint32_t *bad)
+long ebpfasm_held_umem_give(struct ebpfasm_umem *u, const struct ebpfasm_desc *descs,
+                            uint32_t count, uint32_t *bad)
 {
     long result = 0;
 
@@ -155,8 +155,8 @@ static unsigned char *row(struct ebpfasm_umem *u, const struct ebpfasm_desc *d, 
     return u->area + from;
 }
 
-void ebpfasm_umem_read(struct ebpfasm_umem *u, const struct ebpfasm_desc *descs, uint32_t count,
-                       int64_t start, uint32_t width, unsigned char *rows)
+void ebpfasm_held_umem_read(struct ebpfasm_umem *u, const struct ebpfasm_desc *descs,
+                            uint32_t count, int64_t start, uint32_t width, unsigned char *rows)
 {
     for (uint32_t i = 0; i < count; i++, rows += width) {
         uint32_t before, inside;
@@ -169,8 +169,9 @@ void ebpfasm_umem_read(struct ebpfasm_umem *u, const struct ebpfasm_desc *descs,
     }
 }
 
-long ebpfasm_umem_write(struct ebpfasm_umem *u, const struct ebpfasm_desc *descs, uint32_t count,
-                        int64_t start, uint32_t width, const unsigned char *rows)
+long ebpfasm_held_umem_write(struct ebpfasm_umem *u, const struct ebpfasm_desc *descs,
+                             uint32_t count, int64_t start, uint32_t width,
+                             const unsigned char *rows)
 {
     uint32_t before, inside;
 
@@ -184,8 +185,8 @@ long ebpfasm_umem_write(struct ebpfasm_umem *u, const struct ebpfasm_desc *descs
     return 0;
 }
 
-long ebpfasm_umem_swap(struct ebpfasm_umem *u, const struct ebpfasm_desc *descs, uint32_t count,
-                       int64_t first, int64_t second, uint32_t width)
+long ebpfasm_held_umem_swap(struct ebpfasm_umem *u, const struct ebpfasm_desc *descs,
+                            uint32_t count, int64_t first, int64_t second, uint32_t width)
 {
     uint32_t before, inside;
     int64_t low = first < second ? first : second;
@@ -209,7 +210,8 @@ long ebpfasm_umem_swap(struct ebpfasm_umem *u, const struct ebpfasm_desc *descs,
     return 0;
 }
 
-long ebpfasm_umem_timestamps(struct ebpfasm_umem *u, struct ebpfasm_timestamp *out, uint32_t count)
+long ebpfasm_held_umem_timestamps(struct ebpfasm_umem *u, struct ebpfasm_timestamp *out,
+                                  uint32_t count)
 {
     uint32_t i;
 
@@ -298,7 +300,7 @@ void xsk_tend(struct ebpfasm_xsk *x)
         recvfrom(x->fd, NULL, 0, MSG_DONTWAIT, NULL, NULL);
 }
 
-long ebpfasm_xsk_tend(struct ebpfasm_xsk *x)
+long ebpfasm_held_xsk_tend(struct ebpfasm_xsk *x)
 {
     INSIDE(x);
     uint32_t left;
@@ -351,7 +353,8 @@ void xsk_consume(struct ebpfasm_xsk *x, uint32_t count)
     store_release(x->rx.consumer, x->rx.consumed);
 }
 
-long ebpfasm_xsk_recv(struct ebpfasm_xsk *x, struct ebpfasm_desc *descs, uint32_t limit, int peek)
+long ebpfasm_held_xsk_recv(struct ebpfasm_xsk *x, struct ebpfasm_desc *descs, uint32_t limit,
+                           int peek)
 {
     INSIDE(x);
     struct ebpfasm_umem *u = x->umem;
@@ -388,7 +391,8 @@ long ebpfasm_xsk_recv(struct ebpfasm_xsk *x, struct ebpfasm_desc *descs, uint32_
     return count;
 }
 
-long ebpfasm_xsk_unread(struct ebpfasm_xsk *x, const struct ebpfasm_desc *descs, uint32_t count)
+long ebpfasm_held_xsk_unread(struct ebpfasm_xsk *x, const struct ebpfasm_desc *descs,
+                             uint32_t count)
 {
     INSIDE(x);
     struct ebpfasm_umem *u = x->umem;
@@ -464,7 +468,7 @@ static int sendable(const struct ebpfasm_umem *u, const struct ebpfasm_desc *d)
            (u->metadata || !(d->options & TX_METADATA));
 }
 
-long ebpfasm_xsk_send(struct ebpfasm_xsk *x, const struct ebpfasm_desc *descs, uint32_t count,
+long ebpfasm_held_xsk_send(struct ebpfasm_xsk *x, const struct ebpfasm_desc *descs, uint32_t count,
                       uint32_t *bad)
 {
     INSIDE(x);
@@ -499,16 +503,16 @@ long ebpfasm_xsk_send(struct ebpfasm_xsk *x, const struct ebpfasm_desc *descs, u
     return i < count ? -EINVAL : (long)room;
 }
 
-long ebpfasm_xsk_send_one(struct ebpfasm_xsk *x, uint64_t address, uint32_t length,
+long ebpfasm_held_xsk_send_one(struct ebpfasm_xsk *x, uint64_t address, uint32_t length,
                           uint32_t options)
 {
     struct ebpfasm_desc desc = { address, length, options };
     uint32_t bad;
 
-    return ebpfasm_xsk_send(x, &desc, 1, &bad);
+    return ebpfasm_held_xsk_send(x, &desc, 1, &bad);
 }
 
-long ebpfasm_xsk_send_bytes(struct ebpfasm_xsk *x, const unsigned char *data, uint32_t length)
+long ebpfasm_held_xsk_send_bytes(struct ebpfasm_xsk *x, const unsigned char *data, uint32_t length)
 {
     struct ebpfasm_umem *u = x->umem;
     struct ebpfasm_desc desc;
@@ -520,15 +524,15 @@ long ebpfasm_xsk_send_bytes(struct ebpfasm_xsk *x, const unsigned char *data, ui
         return -ENOBUFS;
     if (!length || length > u->frame_size)
         return -EMSGSIZE;
-    if (!ebpfasm_umem_take(u, &desc, 1))
+    if (!ebpfasm_held_umem_take(u, &desc, 1))
         return 0;
     if (desc.address % u->frame_size + length > u->frame_size) /* into the headroom, then */
         desc.address += u->frame_size - desc.address % u->frame_size - length;
     desc.length = length;
     memcpy(u->area + desc.address, data, length);
-    sent = ebpfasm_xsk_send(x, &desc, 1, &bad);
+    sent = ebpfasm_held_xsk_send(x, &desc, 1, &bad);
     if (sent != 1)
-        ebpfasm_umem_give_one(u, desc.address);
+        ebpfasm_held_umem_give_one(u, desc.address);
     return sent;
 }
 
@@ -558,21 +562,21 @@ long ebpfasm_xsk_kick(struct ebpfasm_xsk *x)
     }
 }
 
-long ebpfasm_xsk_release(struct ebpfasm_xsk *x, uint64_t address)
+long ebpfasm_held_xsk_release(struct ebpfasm_xsk *x, uint64_t address)
 {
     struct ebpfasm_xsk *inside __attribute__((cleanup(xsk_leave))) = xsk_enter(x);
-    long result = ebpfasm_umem_give_one(x->umem, address);
+    long result = ebpfasm_held_umem_give_one(x->umem, address);
 
     if (inside && !result)
         xsk_tend(x);
     return result;
 }
 
-long ebpfasm_xsk_release_all(struct ebpfasm_xsk *x, const struct ebpfasm_desc *descs,
+long ebpfasm_held_xsk_release_all(struct ebpfasm_xsk *x, const struct ebpfasm_desc *descs,
                              uint32_t count, uint32_t *bad)
 {
     struct ebpfasm_xsk *inside __attribute__((cleanup(xsk_leave))) = xsk_enter(x);
-    long result = ebpfasm_umem_give(x->umem, descs, count, bad);
+    long result = ebpfasm_held_umem_give(x->umem, descs, count, bad);
 
     if (inside)
         xsk_tend(x);
@@ -626,7 +630,7 @@ long xsk_wait(struct ebpfasm_xsk *x, int events, struct ebpfasm_xsk *other, int 
     return gone;
 }
 
-long ebpfasm_xsk_probe(struct ebpfasm_xsk *x)
+long ebpfasm_held_xsk_probe(struct ebpfasm_xsk *x)
 {
     INSIDE(x);
     return probe(x);
@@ -638,7 +642,7 @@ long ebpfasm_xsk_wait(struct ebpfasm_xsk *x, int events, int64_t deadline)
     return xsk_wait(x, events, NULL, 0, deadline);
 }
 
-void ebpfasm_xsk_counters(struct ebpfasm_xsk *x, struct ebpfasm_xsk_counters *out)
+void ebpfasm_held_xsk_counters(struct ebpfasm_xsk *x, struct ebpfasm_xsk_counters *out)
 {
     out->received = __atomic_load_n(&x->counters.received, __ATOMIC_RELAXED);
     out->received_bytes = __atomic_load_n(&x->counters.received_bytes, __ATOMIC_RELAXED);

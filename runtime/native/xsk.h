@@ -35,7 +35,8 @@ enum { /* linux/if_xdp.h; systems' copies of it are often older than the kernel 
     PACKET_HEADROOM = 256,
 };
 
-enum owner { FREE, USER, FILL, SENT }; /* the low bits of umem.owner; above them the queue's number */
+/* The low bits of umem.owner; above them is the queue's number. */
+enum owner { FREE, USER, FILL, SENT };
 #define OWNER_BITS 2
 
 struct ring {
@@ -120,7 +121,7 @@ static inline void add_relaxed(uint64_t *word, uint64_t value)
     __atomic_fetch_add(word, value, __ATOMIC_RELAXED);
 }
 
-/* As consumer (rx, completion): entries that are ready; looks at the shared word only if it must. */
+/* As consumer (rx, completion): entries that are ready; the shared word only if it must. */
 static inline uint32_t ring_ready(struct ring *r, uint32_t wanted)
 {
     uint32_t ready = r->produced - r->consumed;

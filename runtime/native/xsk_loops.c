@@ -15,7 +15,7 @@
 #define ROUNDS 16 /* bursts between two looks at the clock */
 #define SOON 50000 /* ns until frames on their way are looked for again: completions wake nobody */
 
-/* How a burst went: packets, whether there were none, and whether frames or room for them lacked. */
+/* How a burst went: packets, whether there were none, and whether frames or room lacked. */
 struct burst {
     long packets;
     int idle, blocked;
@@ -302,7 +302,7 @@ static struct burst copy_on(struct ebpfasm_xsk *x, struct ebpfasm_xsk *y, uint32
     uint32_t got, used = 0, kept = 0, i, give[BURST + 64], given = 0;
     uint64_t bytes = 0;
 
-    got = (uint32_t)ebpfasm_umem_take(to, copies, ready);
+    got = (uint32_t)ebpfasm_held_umem_take(to, copies, ready);
     for (i = 0; i < ready && used < got; i++) {
         long index = xsk_look(x, i, &d);
         uint32_t room = to->frame_size - (uint32_t)(copies[used].address % to->frame_size);
@@ -325,7 +325,7 @@ static struct burst copy_on(struct ebpfasm_xsk *x, struct ebpfasm_xsk *y, uint32
     if (used < got) {
         uint32_t bad;
 
-        ebpfasm_umem_give(to, copies + used, got - used, &bad);
+        ebpfasm_held_umem_give(to, copies + used, got - used, &bad);
     }
     pthread_mutex_lock(&from->lock);
     for (uint32_t k = 0; k < given; k++)
@@ -390,7 +390,7 @@ static long forward(struct ebpfasm_xsk *x, struct ebpfasm_xsk *y, int layer, uin
             error = xsk_wait(y, 0, NULL, 0, within(deadline, SOON));
         else if (burst.idle && !error)
             error = xsk_wait(x, POLLIN, y == x ? NULL : y, 0,
-                             ebpfasm_xsk_tend(y) ? within(deadline, 20 * SOON) : deadline);
+                             ebpfasm_held_xsk_tend(y) ? within(deadline, 20 * SOON) : deadline);
         if ((burst.idle || round % ROUNDS == 0) && xsk_now() >= deadline)
             break;
     }
@@ -434,7 +434,7 @@ static struct burst replay_burst(struct ebpfasm_xsk *x, struct ebpfasm_replay *r
 
     pthread_mutex_lock(&x->tx_lock);
     room = ring_room(&x->tx, limit);
-    got = (uint32_t)ebpfasm_umem_take(u, descs, room);
+    got = (uint32_t)ebpfasm_held_umem_take(u, descs, room);
     while (done.packets < got && due(r) <= now) {
         struct ebpfasm_desc *d = descs + done.packets;
         uint64_t at = r->position++ % r->count;
@@ -451,7 +451,7 @@ static struct burst replay_burst(struct ebpfasm_xsk *x, struct ebpfasm_replay *r
     if (done.packets)
         sent(x, (uint32_t)done.packets, (uint64_t)done.packets, bytes);
     if (done.packets < got)
-        ebpfasm_umem_give(u, descs + done.packets, got - (uint32_t)done.packets, &bad);
+        ebpfasm_held_umem_give(u, descs + done.packets, got - (uint32_t)done.packets, &bad);
     pthread_mutex_unlock(&x->tx_lock);
     done.idle = !done.packets;
     return done;

@@ -119,7 +119,7 @@ class Batch(Closing):
         home = self._check()
         rows: npt.NDArray[np.uint8] = numpy.empty((len(self), width), numpy.uint8)
         if rows.size:
-            self._core.lib.ebpfasm_umem_read(
+            self._core.lib.ebpfasm_held_umem_read(
                 home.umem.handle, self.pointer(), len(self), start, width,
                 self._core.ffi.from_buffer("unsigned char[]", rows),
             )  # fmt: skip
@@ -140,7 +140,7 @@ class Batch(Closing):
         given = numpy.ascontiguousarray(given)
         if not given.size:
             return
-        outcome = self._core.lib.ebpfasm_umem_write(
+        outcome = self._core.lib.ebpfasm_held_umem_write(
             home.umem.handle, self.pointer(), len(self), start, given.shape[1],
             self._core.ffi.from_buffer("unsigned char[]", given),
         )  # fmt: skip
@@ -165,7 +165,7 @@ class Batch(Closing):
         """
         if abs(first - second) < width:
             raise ValueError("the two ranges overlap")
-        if len(self) and self._core.lib.ebpfasm_umem_swap(
+        if len(self) and self._core.lib.ebpfasm_held_umem_swap(
             self._check().umem.handle, self.pointer(), len(self), first, second, width
         ):
             raise faults.bad_frame("a range of bytes leaves a frame of the batch")
@@ -234,7 +234,10 @@ class Batch(Closing):
         if home is None:
             return
         lib, count = self._core.lib, len(self.descriptors)
-        if count and lib.ebpfasm_xsk_release_all(home.handle, self.pointer(), count, home.bad) < 0:
+        if (
+            count
+            and lib.ebpfasm_held_xsk_release_all(home.handle, self.pointer(), count, home.bad) < 0
+        ):
             at = int(home.bad[0])
             address = int(self.addresses[at])
             self._keep(self.descriptors[at:])

@@ -152,7 +152,7 @@ class Receiving(Rings):
 
     def receive(self, descs: Any, limit: int, peek: int, timeout: float | None) -> int:
         """Receive descriptors, or wait for them; how many. recv_batch calls this."""
-        receive = self.core.lib.ebpfasm_xsk_recv
+        receive = self.core.lib.ebpfasm_held_xsk_recv
         if self._unkicked:
             self.flush()
         count: int = receive(self.handle, descs, limit, peek)
@@ -172,7 +172,7 @@ class Receiving(Rings):
             at += 1
         if at == count:
             return
-        outcome = self.core.lib.ebpfasm_xsk_unread(self.handle, descs + at, count - at)
+        outcome = self.core.lib.ebpfasm_held_xsk_unread(self.handle, descs + at, count - at)
         if outcome == 0:  # somebody has received meanwhile
             raw = self.core.ffi.buffer(descs + at, _SIZE * (count - at))
             self._pending.extend(self._assemble(bytes(raw)))
@@ -194,7 +194,7 @@ class Receiving(Rings):
     def _give_all(self, addresses: list[int]) -> None:
         packed = array("Q", addresses)
         place = self.core.ffi.from_buffer("uint64_t[]", packed)
-        self.core.lib.ebpfasm_umem_give_all(self.umem.handle, place, len(addresses))
+        self.core.lib.ebpfasm_held_umem_give_all(self.umem.handle, place, len(addresses))
 
 
 def _end(frame: Frame, done: list[int]) -> None:

@@ -82,7 +82,7 @@ class Rings(Descriptor):
     def __init__(self, umem: Umem, settings: Settings) -> None:
         self.core = faults.core()
         self.umem = umem
-        self.frame_size, self.exporters, self.view = umem.frame_size, umem.exporters, umem.view
+        self.frame_size, self.exporters = umem.frame_size, umem.exporters
         self.settings = settings
         made, self.ring_queue = _open(umem, settings)
         self.handle = self.core.ffi.gc(made, self.core.lib.ebpfasm_xsk_delete)
@@ -125,18 +125,18 @@ class Rings(Descriptor):
         Counts the queue's frames, where several sockets share it. After close() it is 0.
         """
         self.umem.sweep()
-        left: int = self.core.lib.ebpfasm_xsk_tend(self.handle)
+        left: int = self.core.lib.ebpfasm_held_xsk_tend(self.handle)
         return max(left, 0)
 
     def probe(self) -> None:
         """Raise LoadError (xsk-interface) where the interface is down or gone."""
-        outcome = self.core.lib.ebpfasm_xsk_probe(self.handle)
+        outcome = self.core.lib.ebpfasm_held_xsk_probe(self.handle)
         if outcome < 0:
             self.fail(outcome)
 
     def give_back(self, address: int) -> None:
         """Return a leased frame to the pool; Frame.release calls this."""
-        if self.core.lib.ebpfasm_xsk_release(self.handle, address) < 0:
+        if self.core.lib.ebpfasm_held_xsk_release(self.handle, address) < 0:
             raise faults.bad_frame(f"the frame at {address} is not leased")
 
     def wait(self, events: int, deadline: int | None) -> bool:

@@ -53,7 +53,7 @@ class Sending(Rings):
             self._send_long(data, kick, timeout)
             return
         content = data if isinstance(data, bytes) else self.core.ffi.from_buffer(data)
-        send = self.core.lib.ebpfasm_xsk_send_bytes
+        send = self.core.lib.ebpfasm_held_xsk_send_bytes
         outcome: int = send(self.handle, content, size)
         deadline = deadline_of(timeout) if not outcome else None
         while not outcome:  # no room in the ring, or no free frame
@@ -83,7 +83,7 @@ class Sending(Rings):
 
     def send_one(self, address: int, length: int, kick: bool, timeout: float | None) -> None:
         """Put a leased frame into the tx ring; Frame.send calls this."""
-        outcome = self.core.lib.ebpfasm_xsk_send_one(self.handle, address, length, 0)
+        outcome = self.core.lib.ebpfasm_held_xsk_send_one(self.handle, address, length, 0)
         if outcome != 1:
             if outcome < 0:
                 self._refuse(outcome, address, length)
@@ -109,7 +109,7 @@ class Sending(Rings):
         """Put descriptors into the tx ring, waiting for room; how many. Batch.send calls this."""
         deadline, done = deadline_of(timeout), 0
         while True:
-            outcome = self.core.lib.ebpfasm_xsk_send(
+            outcome = self.core.lib.ebpfasm_held_xsk_send(
                 self.handle, descs + done, count - done, self.bad
             )
             if outcome < 0:
@@ -140,12 +140,12 @@ class Sending(Rings):
         """
         found = self.core.ffi.new("struct ebpfasm_timestamp[]", 4096)
         self.tend()
-        count = self.core.lib.ebpfasm_umem_timestamps(self.umem.handle, found, 4096)
+        count = self.core.lib.ebpfasm_held_umem_timestamps(self.umem.handle, found, 4096)
         return [(found[i].ticket, found[i].time) for i in range(count)]
 
     def allocate(self, descs: Any, count: int, timeout: float | None) -> int:
         """Take free frames, or wait for them; how many. alloc_batch calls this."""
-        take = self.core.lib.ebpfasm_umem_take
+        take = self.core.lib.ebpfasm_held_umem_take
         taken: int = take(self.umem.handle, descs, count)
         if taken:
             return taken

@@ -110,7 +110,7 @@ class Umem(Closing):
     def census(self) -> Census:
         """Count where the frames are."""
         counts = self._core.ffi.new("uint64_t[5]")
-        self._core.lib.ebpfasm_umem_census(self.handle, counts)
+        self._core.lib.ebpfasm_held_umem_census(self.handle, counts)
         return Census(*list(counts)[:4])
 
     @property
@@ -124,9 +124,7 @@ class Umem(Closing):
     def view(self, address: int, length: int) -> memoryview:
         """A view of bytes of one frame, in a buffer of its own: `viewed` tells whether it lives."""
         index, offset = divmod(address, self.frame_size)
-        exporter = self.exporters[index]
-        if exporter is None:
-            exporter = self._exporter(index)
+        exporter = self.exporters[index] or self.exporter(index)
         return memoryview(exporter)[offset : offset + length]
 
     def viewed(self, index: int) -> bool:
@@ -139,7 +137,7 @@ class Umem(Closing):
         found = self._core.ffi.buffer(self._area)
         return found, memoryview(found)
 
-    def _exporter(self, index: int) -> Any:
+    def exporter(self, index: int) -> Any:
         """What the views of a frame are made of."""
         begin = index * self.frame_size
         part = memoryview(self._memory)[begin : begin + self.frame_size]
@@ -162,7 +160,7 @@ class Umem(Closing):
             if self.exporters[index] is not None and self.viewed(index):
                 self._abandoned.append(index)
             else:
-                self._core.lib.ebpfasm_umem_give_one(self.handle, index * self.frame_size)
+                self._core.lib.ebpfasm_held_umem_give_one(self.handle, index * self.frame_size)
 
     def close(self) -> None:
         """Close its sockets, and open no more on it."""

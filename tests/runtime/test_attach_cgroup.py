@@ -45,7 +45,8 @@ def shown(cgroup: Path, name: str = "cgroup_inet4_connect") -> list[int]:
     with kernel.closing(fd):
         number = ATTACH_TYPES.by_name[name].id
         place = ctypes.addressof(ids)
-        asked = struct.pack("=IIIIQI4x", fd, number, 0, 0, place, len(ids))
+        # Kernels from 6.16 write a revision behind what is asked, however long that is.
+        asked = struct.pack("=IIIIQI36x", fd, number, 0, 0, place, len(ids))
         _, answer = kernel.call(PROG_QUERY, asked)
     return list(ids[: struct.unpack_from("=I", answer, 24)[0]])
 

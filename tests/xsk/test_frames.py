@@ -333,7 +333,7 @@ def test_the_pool_is_a_set(steps: list[tuple[int, int]]) -> None:
         descs = ffi.new("struct ebpfasm_desc[]", 64)
         bad = ffi.new("uint32_t *")
         if what < 3:
-            taken = lib.ebpfasm_umem_take(umem.handle, descs, count)
+            taken = lib.ebpfasm_held_umem_take(umem.handle, descs, count)
             assert taken == min(count, 64 - len(held))
             new = {descs[i].address for i in range(taken)}
             assert len(new) == taken
@@ -343,11 +343,11 @@ def test_the_pool_is_a_set(steps: list[tuple[int, int]]) -> None:
             back = sorted(held)[:count]
             for i, each in enumerate(back):
                 descs[i].address = each + count  # anywhere in its frame
-            assert lib.ebpfasm_umem_give(umem.handle, descs, len(back), bad) == 0
+            assert lib.ebpfasm_held_umem_give(umem.handle, descs, len(back), bad) == 0
             held -= set(back)
         else:
             stranger = 64 * 2048 + count if not held else (max(held) + 2048) % (64 * 2048)
             if any(each // 2048 == stranger // 2048 for each in held):
                 continue
-            assert lib.ebpfasm_umem_give_one(umem.handle, stranger) < 0
+            assert lib.ebpfasm_held_umem_give_one(umem.handle, stranger) < 0
         assert umem.census() == Census(free=64 - len(held), user=len(held), fill=0, tx=0)

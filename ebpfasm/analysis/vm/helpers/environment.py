@@ -60,8 +60,8 @@ def get_current_comm(machine: Machine, buffer: int, size: int) -> int:
     size &= U32
     if not size:
         return -errno.EINVAL
-    name = machine.world.task.comm[: min(size, 16) - 1]
-    machine.memory.write(buffer, name.ljust(size, b"\0"))
+    view = machine.memory.view(buffer, size, write=True)
+    view[:] = machine.world.task.comm[: min(size, 16) - 1].ljust(size, b"\0")
     return 0
 
 

@@ -15,6 +15,7 @@ from ebpfasm.analysis.vm.world import Event
 XDP_ABORTED, XDP_REDIRECT = 0, 4
 TC_ACT_REDIRECT, TC_ACT_SHOT = 7, 2
 META_MOST = 252  # bytes
+_REDIRECTS = ("devmap", "devmap_hash", "cpumap", "xskmap")
 
 
 def owner(machine: Machine, address: int, struct: str) -> None:
@@ -144,6 +145,8 @@ def redirect_neigh(machine: Machine, ifindex: int, params: int, size: int, flags
 def redirect_map(machine: Machine, map: int, key: int, flags: int) -> int:
     """Record where the packet goes, if the map has such a key; else return the flags' low bits."""
     found = machine.world.map_at(map)
+    if found.type not in _REDIRECTS:
+        raise Fault("vm-map", f"redirects through map {found.name!r}, of type {found.type}")
     index = key & U32
     if flags & ~0x1B:
         return XDP_ABORTED
