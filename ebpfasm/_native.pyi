@@ -161,6 +161,7 @@ class _Native:
         start: int,
         width: int,
         rows: _CDataBase,
+        step: int,
         /,
     ) -> int: ...
     def ebpfasm_held_umem_swap(
@@ -173,6 +174,9 @@ class _Native:
         width: int,
         /,
     ) -> int: ...
+    def ebpfasm_held_xsk_spans(
+        self, descs: _CDataBase, count: int, spans: _CDataBase, /
+    ) -> None: ...
     def ebpfasm_held_umem_timestamps(
         self, umem: _CDataBase, out: _CDataBase, count: int, /
     ) -> int: ...

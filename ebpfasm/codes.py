@@ -119,4 +119,5 @@ CODES: dict[str, str] = {
     "not-supported": "This kernel, machine or version of ebpfasm lacks a feature.",
     # the command line
     "cli-usage": "A command was given arguments that do not fit together.",
+    "cli-tool": "An outside tool that a command needs is missing, or failed.",
 }

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import ExitStack
 from typing import Any, Protocol
@@ -10,8 +9,6 @@ from typing import Any, Protocol
 from ebpfasm.analysis.vm import RunResult, VirtualMachine, World
 from ebpfasm.analysis.vm.coverage import Coverage
 from ebpfasm.closing import Closing
-from ebpfasm.errors import VmError, error
-from ebpfasm.ir.contents import Contents
 from ebpfasm.ir.specs import CollectionSpec, ProgramSpec
 from ebpfasm.runtime.collection import Collection
 from ebpfasm.runtime.programs import Program
@@ -111,7 +108,9 @@ def open_anywhere(
     world_options = {name: options.pop(name) for name in _OF_WORLD if name in options}
     world = World(spec.maps.values(), **world_options)
     if spec.kconfig:
-        _configure(spec, world, kconfig or {})
+        from ebpfasm.runtime.vm_kconfig import configure
+
+        configure(world, spec.kconfig.values(), kconfig or {})
     options |= {"world": world, "coverage": coverage, "native": engine != "reference"}
     for map in spec.maps.values():
         for key, ref in map.initial.items():
@@ -132,27 +131,6 @@ _OF_WORLD = (
 
 def _vm_run(machine: VirtualMachine) -> Callable[..., RunResult]:
     return lambda data, ctx, repeat: machine.run(data, ctx, repeat=repeat)
-
-
-def _configure(spec: CollectionSpec, world: World, given: Mapping[str, str | int | bool]) -> None:
-    """Give .kconfig variables their values. Raises VmError where one has none."""
-    from ebpfasm.runtime.loading.kconfig import packed
-
-    found = world.maps.get(".kconfig")
-    if found is None:
-        return
-    key = bytes(found.key_size)
-    value = bytearray(found.lookup_bytes(key) or b"")
-    contents = spec.maps[".kconfig"].contents
-    written = contents.written if isinstance(contents, Contents) else frozenset()
-    for each in spec.kconfig.values():
-        if each.name in given:
-            content = packed(each, given[each.name], sys.byteorder)
-            value[each.offset : each.offset + len(content)] = content
-        elif not each.weak and each.offset not in written:
-            hint = f'give it one: kconfig={{"{each.name}": ...}}'
-            raise VmError(error("vm-input", f"{each.name} has no value here", hint=hint))
-    found.update_bytes(key, value)
 
 
 def _in_kernel(spec: CollectionSpec, kconfig: Mapping[str, str | int | bool]) -> AnyCollection:

@@ -109,13 +109,15 @@ def virtual_machine(
     world: World | None = None,
     budget: int = BUDGET,
     functions: Mapping[str | int, Callable[..., int]] | None = None,
+    kconfig: Mapping[str, str | int | bool] | None = None,
     **options: Any,
 ) -> VirtualMachine:
     """Make a machine for a program: with the native engine where it is built, and wanted.
 
     With `coverage` the reference engine runs it and counts lines there.
-    `functions` are Python functions in place of helpers and kernel functions; the other options
-    make the world another one (ebpfasm.analysis.vm.World). Raises LinkError and VmError.
+    `functions` are Python functions in place of helpers and kernel functions, `kconfig` values of
+    .kconfig variables by name; the other options make the world another one
+    (ebpfasm.analysis.vm.World). Raises LinkError and VmError.
     """
     from ebpfasm.analysis.vm import Interpreter
     from ebpfasm.native import native_core
@@ -133,6 +135,10 @@ def virtual_machine(
     )
     if coverage is not None:
         coverage.watch(machine.machine.code)
+    if program.kconfig and world is None and ".kconfig" not in (maps or {}):
+        from ebpfasm.runtime.vm_kconfig import configure
+
+        configure(machine.world, program.kconfig.values(), kconfig or {})
     return machine
 
 

@@ -27,6 +27,7 @@ COMMANDS = {
     "asm": "assemble",
     "disasm": "disassemble",
     "inspect": "inspect",
+    "cfg": "cfg",
     "verify": "verify",
     "run": "run",
     "attach": "attach",

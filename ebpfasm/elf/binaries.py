@@ -7,6 +7,7 @@ file, which the program headers give for an address.
 
 from __future__ import annotations
 
+import mmap
 import struct
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -65,7 +66,8 @@ def read_functions(path: str | Path) -> Mapping[str, FunctionSymbol]:
     """
     with open(path, "rb") as file:
         try:
-            return _functions(ELFFile(file))
+            with _mapped(file) as content:
+                return _functions(ELFFile(content))
         except _WRONG as problem:
             raise _damaged(path, file, problem) from None
 
@@ -77,9 +79,15 @@ def read_probes(path: str | Path) -> tuple[Probe, ...]:
     """
     with open(path, "rb") as file:
         try:
-            return tuple(_probes(ELFFile(file)))
+            with _mapped(file) as content:
+                return tuple(_probes(ELFFile(content)))
         except _WRONG as problem:
             raise _damaged(path, file, problem) from None
+
+
+def _mapped(file: BinaryIO) -> Any:
+    """The file's content: reading it never takes more memory than is there, whatever it says."""
+    return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
 
 
 def _damaged(path: str | Path, file: BinaryIO, problem: Exception) -> ElfError:

@@ -170,8 +170,8 @@ void ebpfasm_held_umem_read(struct ebpfasm_umem *u, const struct ebpfasm_desc *d
 }
 
 long ebpfasm_held_umem_write(struct ebpfasm_umem *u, const struct ebpfasm_desc *descs,
-                             uint32_t count, int64_t start, uint32_t width,
-                             const unsigned char *rows)
+                             uint32_t count, int64_t start,
+                             uint32_t width, const unsigned char *rows, uint32_t step)
 {
     uint32_t before, inside;
 
@@ -180,7 +180,7 @@ long ebpfasm_held_umem_write(struct ebpfasm_umem *u, const struct ebpfasm_desc *
         if (inside != width)
             return -EINVAL;
     }
-    for (uint32_t i = 0; i < count; i++, rows += width)
+    for (uint32_t i = 0; i < count; i++, rows += step)
         memcpy(row(u, descs + i, start, width, &before, &inside), rows, width);
     return 0;
 }
@@ -220,6 +220,14 @@ long ebpfasm_held_umem_timestamps(struct ebpfasm_umem *u, struct ebpfasm_timesta
         out[i] = u->stamps[u->stamp_first++ % STAMPS];
     pthread_mutex_unlock(&u->lock);
     return i;
+}
+
+void ebpfasm_held_xsk_spans(const struct ebpfasm_desc *descs, uint32_t count, uint64_t *spans)
+{
+    for (uint32_t i = 0; i < count; i++) {
+        *spans++ = descs[i].address;
+        *spans++ = descs[i].address + descs[i].length;
+    }
 }
 
 /* ---- fill and completion, with the UMEM's lock held */

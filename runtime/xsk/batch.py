@@ -132,21 +132,19 @@ class Batch(Closing):
         """
         numpy = _numpy()[0]
         home = self._check()
-        given = numpy.asarray(rows, numpy.uint8)
-        if given.ndim == 1:
-            given = numpy.broadcast_to(given, (len(self), len(given)))
-        if given.ndim != 2 or len(given) != len(self):
-            raise ValueError(f"{len(self)} rows of bytes are needed, not shape {given.shape}")
-        given = numpy.ascontiguousarray(given)
-        if not given.size:
+        given = numpy.ascontiguousarray(rows, numpy.uint8)
+        width = given.shape[-1] if given.ndim else 0
+        if given.ndim not in (1, 2) or (given.ndim == 2 and len(given) != len(self)):
+            raise ValueError(f"a row, or {len(self)}, of bytes are needed, not shape {given.shape}")
+        if not given.size or not len(self):
             return
         outcome = self._core.lib.ebpfasm_held_umem_write(
-            home.umem.handle, self.pointer(), len(self), start, given.shape[1],
-            self._core.ffi.from_buffer("unsigned char[]", given),
+            home.umem.handle, self.pointer(), len(self), start, width,
+            self._core.ffi.from_buffer("unsigned char[]", given), width * (given.ndim - 1),
         )  # fmt: skip
         if outcome < 0:
             raise faults.bad_frame(
-                f"{given.shape[1]} bytes at {start} of the contents leave a frame of the batch"
+                f"{width} bytes at {start} of the contents leave a frame of the batch"
             )
 
     def push(self, size: int) -> None:
@@ -176,25 +174,26 @@ class Batch(Closing):
         Raises BufferError where views, slices of them or arrays over them are still in use then.
         """
         exporter, whole = self._check().umem.whole()
-        views = self._sliced(whole)
-        yield from views
-        if views:
-            last = views[-1]  # what the loop's variable still holds
-            views.clear()
-            last.release()
-            del last
+        view = None
+        for view in self._sliced(whole):
+            yield view
+        if view is not None:
+            view.release()  # the loop's variable still holds it
+        del view
         whole.release()
         if sys.getrefcount(exporter) > 2:
             raise BufferError("views of the batch's frames are still in use: copy them")
 
     def views(self) -> list[memoryview]:
         """Views of all contents. They are not ended with the leases: keep none of them longer."""
-        return self._sliced(self._check().umem.whole()[1])
+        return list(self._sliced(self._check().umem.whole()[1]))
 
-    def _sliced(self, whole: memoryview) -> list[memoryview]:
-        begins = self.addresses
-        ends = begins + self.lengths
-        return list(map(whole.__getitem__, map(slice, begins.tolist(), ends.tolist())))
+    def _sliced(self, whole: memoryview) -> Iterator[memoryview]:
+        ffi, count = self._core.ffi, len(self.descriptors)
+        spans = ffi.new("uint64_t[]", 2 * count)
+        self._core.lib.ebpfasm_held_xsk_spans(self.pointer(), count, spans)
+        ends = iter(ffi.unpack(spans, 2 * count)) if count else iter(())
+        return map(whole.__getitem__, map(slice, ends, ends))
 
     def split(self, mask: npt.ArrayLike) -> Batch:
         """Move the frames where `mask` is true to a batch of their own, which is returned."""

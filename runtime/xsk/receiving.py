@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator
 from itertools import repeat
 from typing import TYPE_CHECKING, Any, overload
 
+from ebpfasm.runtime.xsk.batch import Batch, received
 from ebpfasm.runtime.xsk.frames import Frame, Packet
 from ebpfasm.runtime.xsk.options import MOST_FRAGMENTS, PKT_CONTD
 from ebpfasm.runtime.xsk.rings import BURST, READABLE, Rings, Settings, deadline_of
@@ -17,7 +18,6 @@ from ebpfasm.runtime.xsk.umem import Umem
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-    from ebpfasm.runtime.xsk.batch import Batch
 
 _DESC = struct.Struct("=QII")
 _SIZE = _DESC.size
@@ -53,8 +53,6 @@ class Receiving(Rings):
 
     def recv_batch(self, limit: int = BURST, timeout: float | None = None) -> Batch:
         """Receive up to `limit` frames at once; none when the time is over. Raises as recv()."""
-        from ebpfasm.runtime.xsk.batch import received
-
         if self._pending:
             return received(self, limit, self._take_pending(limit))
         return received(self, limit, timeout=timeout)

@@ -6,13 +6,12 @@ import errno
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from ebpfasm.runtime.xsk import faults
+from ebpfasm.runtime.xsk.batch import Batch, allocated
 from ebpfasm.runtime.xsk.frames import Bytes, Descriptor, Frame, Packet
 from ebpfasm.runtime.xsk.rings import BURST, Rings, deadline_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-
-    from ebpfasm.runtime.xsk.batch import Batch
 
 
 class Sending(Rings):
@@ -33,8 +32,6 @@ class Sending(Rings):
 
         Their lengths are 0: set them. None are taken when the time is over.
         """
-        from ebpfasm.runtime.xsk.batch import allocated
-
         return allocated(self, count, timeout)
 
     def send(self, data: Bytes | Frame, timeout: float | None = None, *, kick: bool = True) -> None:
@@ -107,6 +104,16 @@ class Sending(Rings):
         self, descs: Any, count: int, timeout: float | None, *, kick: bool = True
     ) -> int:
         """Put descriptors into the tx ring, waiting for room; how many. Batch.send calls this."""
+        send, handle = self.core.lib.ebpfasm_held_xsk_send, self.handle
+        if send(handle, descs, count, self.bad) == count:  # nearly always
+            if kick:
+                self.flush()
+            else:
+                self._unkicked = True
+            return count
+        return self._send_patiently(descs, count, timeout, kick)
+
+    def _send_patiently(self, descs: Any, count: int, timeout: float | None, kick: bool) -> int:
         deadline, done = deadline_of(timeout), 0
         while True:
             outcome = self.core.lib.ebpfasm_held_xsk_send(

@@ -88,8 +88,9 @@ def test_helpers_answer_or_fault(section: str) -> None:
     choose = random.Random(section)
     machine = made(section)
     known = addresses(machine)
+    names: tuple[int | str, ...] = (*HELPERS, *KFUNCS)
     for _ in range(4 * TIMES):
-        for name in (*HELPERS, *KFUNCS):
+        for name in names:
             engine = Interpreter(machine)
             machine.begin(choose.randbytes(choose.choice((14, 64, 100))), None)
             engine.enter(machine.entry)

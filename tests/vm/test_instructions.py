@@ -16,7 +16,7 @@ from tests.vm.generate import filled, legal, make, program, wild
 
 U64 = (1 << 64) - 1
 
-# (instructions, r0); PITFALLS of machines of this kind first
+# (instructions, r0): what machines of this kind get wrong first
 PROGRAMS = [
     ("r0 = -1; w0 = w0; exit", 0xFFFFFFFF),
     ("r0 = -1; w0 += 1; exit", 0),

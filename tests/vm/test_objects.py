@@ -105,6 +105,11 @@ def test_a_configuration_that_nobody_gives_is_asked_for(compiled: Compiled) -> N
     with pytest.raises(ebpfasm.VmError, match="CONFIG_HZ has no value here") as raised:
         open_anywhere(compiled("objects"), "vm")
     assert 'kconfig={"CONFIG_HZ": ...}' in str(raised.value)
+    program = compiled("objects").programs["variables"]
+    with pytest.raises(ebpfasm.VmError, match="CONFIG_HZ has no value here"):
+        ebpfasm.run(program, frames.udp(), engine="vm")
+    given = ebpfasm.run(program, frames.udp(), engine="vm", kconfig=CONFIG)
+    assert given.retval == 8250
 
 
 @pytest.mark.tool("clang")

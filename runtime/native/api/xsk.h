@@ -43,15 +43,18 @@ long ebpfasm_held_umem_give_one(struct ebpfasm_umem *umem, uint64_t address);
 long ebpfasm_held_umem_give_all(struct ebpfasm_umem *umem, const uint64_t *addresses,
                                 uint32_t count);
 /* Copy `width` bytes from `start` on of each frame's data to or from rows; bytes outside a frame's
- * chunk read as 0. Writing past a chunk is -EINVAL with nothing written. */
+ * chunk read as 0. Writing past a chunk is -EINVAL with nothing written;
+ * rows to write are `step` bytes apart. */
 void ebpfasm_held_umem_read(struct ebpfasm_umem *umem, const struct ebpfasm_desc *descs,
                             uint32_t count, int64_t start, uint32_t width, unsigned char *rows);
 long ebpfasm_held_umem_write(struct ebpfasm_umem *umem, const struct ebpfasm_desc *descs,
                              uint32_t count, int64_t start, uint32_t width,
-                             const unsigned char *rows);
+                             const unsigned char *rows, uint32_t step);
 /* Exchange two ranges of each frame's data that do not overlap; -EINVAL as above. */
 long ebpfasm_held_umem_swap(struct ebpfasm_umem *umem, const struct ebpfasm_desc *descs,
                             uint32_t count, int64_t first, int64_t second, uint32_t width);
+/* Where each frame's data begins and ends, one behind the other. */
+void ebpfasm_held_xsk_spans(const struct ebpfasm_desc *descs, uint32_t count, uint64_t *spans);
 /* Timestamps of completed frames, oldest first; how many. */
 long ebpfasm_held_umem_timestamps(struct ebpfasm_umem *umem, struct ebpfasm_timestamp *out,
                              uint32_t count);
