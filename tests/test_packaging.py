@@ -100,9 +100,7 @@ def test_every_room_is_packaged() -> None:
     rooms = {".".join(folder.relative_to(ROOT).parts) for folder in folders}
     below = {path.parent for path in (ROOT / "runtime").rglob("__init__.py")}  # behind a link
     rooms |= {".".join(("ebpfasm", *folder.relative_to(ROOT).parts)) for folder in below}
-    assert rooms | {"ebpfasm.examples"} == set(
-        PROJECT["tool"]["setuptools"]["packages"]
-    )
+    assert rooms | {"ebpfasm.examples"} == set(PROJECT["tool"]["setuptools"]["packages"])
 
 
 def test_the_installed_wheel_works_far_from_the_checkout(

@@ -11,6 +11,7 @@ import struct
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import astuple, dataclass
 
+from ebpfasm.btf.codec import MAGIC, VERSION
 from ebpfasm.btf.types import ByteOrder
 from ebpfasm.errors import BtfError, error
 
@@ -76,9 +77,6 @@ def pack_line_info(records: Iterable[LineInfo], byteorder: ByteOrder = "little")
         chunks.append(_pack(layout, (each.insn_off, each.file_name_off, each.line_off, position)))
     return b"".join(chunks)
 
-
-MAGIC = 0xEB9F
-VERSION = 1
 
 # magic, version, flags, hdr_len, then offset and length of func_info, line_info and
 # core_relo, which count from the header's end (btf.rst, section 4.2).
@@ -174,46 +172,6 @@ def unpack_line_info(
             "IIII", data, record_size, byteorder
         )
     )
-
-
-def decode_lines(data: bytes, byteorder: ByteOrder = "little") -> LineTable:
-    """Read the lines of a .BTF.ext section: by section, as an offset into BTF's strings.
-
-    `insn_off` counts bytes in that ELF section. Raises BtfError.
-    """
-    try:
-        magic, version, _, size, _, _, start, length = _layout("HBBIIIII", byteorder).unpack_from(
-            data
-        )
-        if magic != MAGIC or version != VERSION or size + start + length > len(data):
-            raise _damaged()
-        return _line_table(data[size + start : size + start + length], byteorder)
-    except struct.error:
-        raise _damaged() from None
-
-
-def _line_table(blob: bytes, byteorder: ByteOrder) -> LineTable:
-    found: list[tuple[int, Sequence[LineInfo]]] = []
-    if not blob:
-        return found
-    word = _layout("I", byteorder)
-    (record_size,) = word.unpack_from(blob)
-    at = word.size
-    while at < len(blob):
-        (name,) = word.unpack_from(blob, at)
-        (count,) = word.unpack_from(blob, at + word.size)
-        at += 2 * word.size
-        end = at + count * record_size
-        if end > len(blob):
-            raise _damaged()
-        records = unpack_line_info(blob[at:end], record_size=record_size, byteorder=byteorder)
-        found.append((name, records))
-        at = end
-    return found
-
-
-def _damaged() -> BtfError:
-    return BtfError(error("btf-format", ".BTF.ext is damaged"))
 
 
 def _layout(fields: str, byteorder: ByteOrder) -> struct.Struct:

@@ -11,11 +11,11 @@ import sys
 from array import array
 from collections.abc import Mapping
 
+from ebpfasm.btf.codec import MAGIC, VERSION
 from ebpfasm.btf.types import ByteOrder
 from ebpfasm.errors import BtfError, error
 from ebpfasm.frozen import dataclass
 
-_MAGIC, _VERSION = 0xEB9F, 1
 _HEADER = "HBBI"  # magic, version, flags, hdr_len; then pairs of offset and length
 _TABLES = (("functions", 2), ("lines", 4), ("relocations", 4))
 
@@ -50,7 +50,7 @@ def read_ext(data: bytes, byteorder: ByteOrder = "little") -> ExtTables:
     if len(data) < 8:
         raise _damaged(f"{len(data)} bytes hold no header")
     magic, version, flags, size = struct.unpack_from(order + _HEADER, data)
-    if magic != _MAGIC or version != _VERSION or flags:
+    if magic != MAGIC or version != VERSION or flags:
         raise _damaged(f"magic {magic:#x}, version {version}, flags {flags:#x} are not known")
     if size < 24 or size > len(data) or size % 4:
         raise _damaged(f"a header of {size} bytes cannot be")

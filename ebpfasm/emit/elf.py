@@ -11,11 +11,12 @@ import struct
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from ebpfasm.ir.object import SHT_NOBITS, Object, ObjectSection, ObjectSymbol
+from ebpfasm.ir.object import SHF_GROUP, SHT_NOBITS, Object, ObjectSection, ObjectSymbol
 
 EM_BPF = 247
 
-_SHT_SYMTAB, _SHT_STRTAB, _SHT_REL = 2, 3, 9
+_SHT_SYMTAB, _SHT_STRTAB, _SHT_REL, _SHT_GROUP = 2, 3, 9, 17
+_GRP_COMDAT = 1
 _SHF_INFO_LINK = 0x40
 _SHN_ABS, _SHN_COMMON = 0xFFF1, 0xFFF2
 _SHN_LORESERVE = 0xFF00
@@ -72,22 +73,31 @@ class _Writer:
         names = {each.name for each in source.symbols if each.type != "section"}
         names |= {each.name for each in source.sections} | {".strtab", ".symtab"}
         names |= {f".rel{each.name}" for each in source.sections if each.relocations}
+        names |= {".group" for each in source.sections if each.group}
         strings, offsets = _string_table(names)
         rows = [_Row(".strtab", _SHT_STRTAB, content=strings)]
         places: dict[int, int] = {}
         relocations: list[_Row] = []
+        groups: dict[str, int] = {}  # name -> number of the section that lists its members
         for index, each in enumerate(source.sections):
-            places[index] = len(rows) + 1
+            if each.group and each.group not in groups:
+                groups[each.group] = len(rows) + 1
+                rows.append(self._group_row(each.group))
+            first = places[index] = len(rows) + 1
             rows.append(_section_row(each))
             if each.relocations:
                 relocations.append(self._relocation_row(each, len(rows)))
                 rows.append(relocations[-1])
-        for row in relocations:
+            if each.group:
+                members = range(first, len(rows) + 1)
+                row = rows[groups[each.group] - 1]
+                row.content += struct.pack(f"{self._order}{len(members)}I", *members)
+        for row in (*relocations, *(rows[number - 1] for number in groups.values())):
             row.link = len(rows) + 1
         local = sum(1 for each in source.symbols if each.binding == "local")
         rows.append(
             _Row(
-                ".symtab", _SHT_SYMTAB, content=self._symbols(places, offsets),
+                ".symtab", _SHT_SYMTAB, content=self._symbols(places, offsets, groups),
                 link=1, info=local + 1, align=8, entsize=_SYMBOL_SIZE,
             )
         )  # fmt: skip
@@ -102,18 +112,30 @@ class _Writer:
             )
             for relocation in each.relocations
         )
+        flags = _SHF_INFO_LINK if not each.group else SHF_GROUP
         return _Row(
-            f".rel{each.name}", _SHT_REL, _SHF_INFO_LINK, content,
+            f".rel{each.name}", _SHT_REL, flags, content,
             info=target, align=8, entsize=_REL_SIZE,
         )  # fmt: skip
 
-    def _symbols(self, places: Mapping[int, int], offsets: Mapping[str, int]) -> bytes:
+    def _group_row(self, name: str) -> _Row:
+        """The section that lists a group's members, none of them yet."""
+        symbol = next(n for n, each in enumerate(self._source.symbols) if each.name == name)
+        return _Row(
+            ".group", _SHT_GROUP, content=struct.pack(f"{self._order}I", _GRP_COMDAT),
+            info=self._numbers[symbol], align=4, entsize=4,
+        )  # fmt: skip
+
+    def _symbols(
+        self, places: Mapping[int, int], offsets: Mapping[str, int], groups: Mapping[str, int]
+    ) -> bytes:
         rows = [bytes(_SYMBOL_SIZE)]
         for index in self._sorted:
             each = self._source.symbols[index]
             match each.section:
                 case None:
-                    place = 0
+                    # A name that only a group has is the group.
+                    place = groups.get(each.name, 0) if each.binding == "local" else 0
                 case "absolute":
                     place = _SHN_ABS
                 case "common":
@@ -136,7 +158,8 @@ class _Writer:
     ) -> bytes:
         strtab, *contents = rows
         behind = {id(each) for each in relocations}
-        content = [each for each in contents if id(each) not in behind]
+        *content, symtab = [each for each in contents if id(each) not in behind]
+        content = [*sorted(content, key=lambda each: each.type == _SHT_GROUP), symtab]
         chunks: list[bytes] = []
         end = _HEADER_SIZE
         for row in (*content, *relocations, strtab):

@@ -48,12 +48,14 @@ def _frame(function: int, name: str, cfg: Cfg) -> Iterator[str]:
 
 
 def _text(cfg: Cfg, block: Block) -> str:
-    """A block's labels, then its instructions with their slots; lines end in \\l, set to the left."""
-    labels = (name for name, place in cfg.layout.labels.items() if place == block.start)
-    lines = [f"{name}:" for name in labels]
-    for index in range(block.start, block.end):
-        lines.append(f"{cfg.layout.slots[index]:>4}  {text_of(cfg.layout.instructions[index])}")
-    return f'"{"".join(_escaped(line) + chr(92) + "l" for line in lines)}"'
+    """A block's labels, then its instructions with their slots, each line set to the left."""
+    layout = cfg.layout
+    lines = [f"{name}:" for name, place in layout.labels.items() if place == block.start]
+    lines += [
+        f"{layout.slots[index]:>4}  {text_of(layout.instructions[index])}"
+        for index in range(block.start, block.end)
+    ]
+    return '"' + "".join(rf"{_escaped(line)}\l" for line in lines) + '"'
 
 
 def _edges(function: int, cfg: Cfg, block: Block) -> Iterator[str]:

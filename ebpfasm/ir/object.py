@@ -56,7 +56,11 @@ class ObjectRelocation:
 
 @dataclass(frozen=True, slots=True)
 class ObjectSection:
-    """A section. `size` is in bytes and differs from the content's only in SHT_NOBITS."""
+    """A section. `size` is in bytes and differs from the content's only in SHT_NOBITS.
+
+    Sections of one `group` are kept once by the linker, whichever files have them (COMDAT); it is
+    the name of a symbol.
+    """
 
     name: str
     type: int = SHT_PROGBITS
@@ -66,6 +70,7 @@ class ObjectSection:
     size: int = 0
     entsize: int = 0
     relocations: Sequence[ObjectRelocation] = ()
+    group: str = ""
 
     @property
     def executable(self) -> bool:

@@ -104,31 +104,29 @@ class Sending(Rings):
         self, descs: Any, count: int, timeout: float | None, *, kick: bool = True
     ) -> int:
         """Put descriptors into the tx ring, waiting for room; how many. Batch.send calls this."""
-        send, handle = self.core.lib.ebpfasm_held_xsk_send, self.handle
-        if send(handle, descs, count, self.bad) == count:  # nearly always
+        outcome = self.core.lib.ebpfasm_held_xsk_send(self.handle, descs, count, self.bad)
+        if outcome == count:  # nearly always
             if kick:
                 self.flush()
             else:
                 self._unkicked = True
             return count
-        return self._send_patiently(descs, count, timeout, kick)
+        return self._send_patiently(descs, count, outcome, timeout)
 
-    def _send_patiently(self, descs: Any, count: int, timeout: float | None, kick: bool) -> int:
+    def _send_patiently(self, descs: Any, count: int, outcome: int, timeout: float | None) -> int:
+        """Go on from a first call's outcome until all are in the ring, or the time is over."""
         deadline, done = deadline_of(timeout), 0
         while True:
-            outcome = self.core.lib.ebpfasm_held_xsk_send(
-                self.handle, descs + done, count - done, self.bad
-            )
             if outcome < 0:
                 at = descs[done + self.bad[0]] if outcome == -errno.EINVAL else None
                 self._refuse(outcome, *((at.address, at.length) if at is not None else (0, 0)))
-            done += int(outcome)
-            if kick or done < count:
-                self.flush()
-            else:
-                self._unkicked = True
+            done += outcome
+            self.flush()
             if done == count or not self.wait_for_completions(deadline):
                 return done
+            outcome = self.core.lib.ebpfasm_held_xsk_send(
+                self.handle, descs + done, count - done, self.bad
+            )
 
     def drain(self, timeout: float | None = None) -> bool:
         """Wait until every frame that was sent has left; False when the time is over first."""

@@ -133,6 +133,36 @@ local_one:
 """
 
 
+GROUPS = """
+        .text
+        .globl  main
+main:   call f
+        exit
+        .section .text.f, "axG", @progbits, f, comdat
+        .weak   f
+        .p2align 3
+        .type   f, @function
+f:      r0 = 1
+        exit
+        .size   f, . - f
+        .section .rodata.f, "aG", @progbits, f, comdat
+        .byte   1
+        .section .data.g, "awG", @progbits, g, comdat
+        .quad   f
+        .section .data.g, "aw", @progbits
+        .byte   2
+"""
+
+
+@pytest.mark.tool("llvm-mc")
+@pytest.mark.parametrize("target", ["bpfel", "bpfeb"])
+def test_groups_are_written_as_llvm_mc_writes_them(target: str, tmp_path: Path) -> None:
+    theirs = tmp_path / "theirs.o"
+    command = [find_tool("llvm-mc"), f"-triple={target}", "-filetype=obj", "-o", str(theirs)]
+    subprocess.run(command, input=GROUPS, text=True, check=True)
+    assert ours(GROUPS.encode(), "little" if target == "bpfel" else "big") == theirs.read_bytes()
+
+
 @pytest.mark.tool("llvm-mc")
 @pytest.mark.parametrize("target", ["bpfel", "bpfeb"])
 def test_a_hand_written_file_gives_llvm_mc_s_object(target: str, tmp_path: Path) -> None:
@@ -187,7 +217,8 @@ def test_macros_and_conditions_work_in_whole_files_too() -> None:
         (".byte 256", "256 is outside -128 to 255"),
         (".zero 9999999999", "9999999999 is outside 0 to 1073741824"),
         (".p2align 40", "40 is outside 0 to 30"),
-        ('.section x,"aG",@progbits,g,comdat', "section groups (COMDAT) are not supported"),
+        ('.section x,"aG",@progbits,g', "only groups that are comdat can be written"),
+        ('.section x,"aG",@progbits', "a section in a group needs the group's name"),
         ('.section x,"aq"', "there is no section flag 'q'"),
         (".type f, @blah", "there is no such type of symbol"),
         (".popsection", "there is no .pushsection before this"),

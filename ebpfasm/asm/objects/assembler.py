@@ -95,7 +95,7 @@ class _Assembly:
         self.files: list[str] = []
         self._following = 0  # aliases inside aliases
         self.stack: list[tuple[SectionDraft, SectionDraft]] = []
-        self._known: dict[tuple[str, int | None], SectionDraft] = {}
+        self._known: dict[tuple[str, int | None, str], SectionDraft] = {}
         self.previous = self.current = self._enter(Heading(".text"))
 
     # Statements ------------------------------------------------------------------------------
@@ -245,11 +245,13 @@ class _Assembly:
     # Sections
 
     def _enter(self, line: Heading) -> SectionDraft:
-        key = line.name, line.unique
+        key = line.name, line.unique, line.group
         section = self._known.get(key)
         if section is None:
             type, flags = line.resolved
-            section = new_section(len(self.sections), line.name, type, flags, line.entsize)
+            section = new_section(
+                len(self.sections), line.name, type, flags, line.entsize, line.group
+            )
             self._known[key] = section
             self.sections.append(section)
             self.order[section.index] = None
@@ -261,6 +263,8 @@ class _Assembly:
     def _section(self, name: str, arguments: Arguments) -> None:
         place = arguments.rest
         line = heading(arguments)
+        if line.group:
+            self.mention(line.group, place)
         if name == ".pushsection":
             self.stack.append((self.current, self.previous))
         self._switch(line)

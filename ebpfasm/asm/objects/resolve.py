@@ -58,6 +58,7 @@ class Resolver:
         self._wrong = wrong
         self._used: set[str | int] = set()
         self._open: set[str] = set()  # aliases that are being followed
+        self._groups = {each.group for each in sections}
         self._relocations: list[list[tuple[int, RelocationType, str | int]]] = []
         self._name_sections()
 
@@ -93,6 +94,7 @@ class Resolver:
             content.here,
             draft.entsize,
             tuple(ObjectRelocation(at, type, indices[key]) for at, type, key in relocations),
+            draft.group,
         )
 
     # Symbols ---------------------------------------------------------------------------------
@@ -113,6 +115,8 @@ class Resolver:
         return tuple(rows), indices
 
     def _shown(self, draft: SymbolDraft) -> bool:
+        if draft.name in self._groups:
+            return True
         if draft.temporary:
             return False
         return draft.defined or draft.binding is not None
@@ -127,7 +131,9 @@ class Resolver:
             section, value = "common", base.common
         elif base.section is not None:
             section, value = base.section.index, base.offset + offset
-        binding = draft.binding or ("local" if draft.defined else "global")
+        # A group's name that stands for nothing else is known in this file alone.
+        local = draft.defined or draft.name in self._groups
+        binding = draft.binding or ("local" if local else "global")
         type = draft.type
         if type == "notype" and base is not None:
             type = base.type

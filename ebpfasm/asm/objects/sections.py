@@ -10,6 +10,7 @@ from ebpfasm.ir.object import (
     SHF_EXCLUDE,
     SHF_EXECINSTR,
     SHF_GNU_RETAIN,
+    SHF_GROUP,
     SHF_MERGE,
     SHF_STRINGS,
     SHF_TLS,
@@ -59,6 +60,7 @@ FLAGS = {
     "T": SHF_TLS,
     "R": SHF_GNU_RETAIN,
     "e": SHF_EXCLUDE,
+    "G": SHF_GROUP,
 }
 TYPES = {
     "progbits": SHT_PROGBITS,
@@ -77,6 +79,7 @@ class Heading:
     flags: int | None = None
     entsize: int = 0
     unique: int | None = None
+    group: str = ""
 
     @property
     def resolved(self) -> tuple[int, int]:
@@ -87,7 +90,7 @@ class Heading:
 
 
 def heading(arguments: Arguments) -> Heading:
-    """Read the line. Raises Misread; groups and linked sections are among what it refuses."""
+    """Read the line. Raises Misread; linked sections are among what it refuses."""
     name = arguments.section_name()
     if not arguments.comma():
         return Heading(name)
@@ -101,12 +104,13 @@ def heading(arguments: Arguments) -> Heading:
         entsize = arguments.plain() or 0
         if not 0 < entsize < 1 << 32:
             raise arguments.problem("the size of its entries is a number above 0")
+    group = _group(arguments) if flags & SHF_GROUP else ""
     if arguments.comma():
         if arguments.flag() != "unique" or not arguments.comma():
             raise arguments.problem("only unique, NUMBER can stand here")
         unique = arguments.plain()
     arguments.finish()
-    return Heading(name, type, flags, entsize, unique)
+    return Heading(name, type, flags, entsize, unique, group)
 
 
 def _flags(arguments: Arguments) -> int:
@@ -115,12 +119,21 @@ def _flags(arguments: Arguments) -> int:
         raise arguments.problem("the flags are a string")
     flags = 0
     for letter in arguments.string().decode("utf-8", "replace"):
-        if letter == "G":
-            raise arguments.problem("section groups (COMDAT) are not supported", place)
         if letter not in FLAGS:
             raise arguments.problem(f"there is no section flag {letter!r}", place)
         flags |= FLAGS[letter]
     return flags
+
+
+def _group(arguments: Arguments) -> str:
+    """The symbol that a group goes by, and that it is a COMDAT one, as all of LLVM's are here."""
+    if not arguments.comma():
+        raise arguments.problem("a section in a group needs the group's name")
+    name = arguments.symbol().text
+    place = arguments.rest
+    if not arguments.comma() or arguments.flag() != "comdat":
+        raise arguments.problem("only groups that are comdat can be written", place)
+    return name
 
 
 def _type(arguments: Arguments) -> int:

@@ -45,6 +45,7 @@ class SectionDraft:
     flags: int
     contents: Contents
     entsize: int = 0
+    group: str = ""
     operations: list[tuple[int, Operation]] = field(default_factory=list)
 
     @property
@@ -99,9 +100,11 @@ def known_section(name: str) -> tuple[int, int]:
     return SHT_PROGBITS, 0
 
 
-def new_section(index: int, name: str, type: int, flags: int, entsize: int = 0) -> SectionDraft:
+def new_section(
+    index: int, name: str, type: int, flags: int, entsize: int = 0, group: str = ""
+) -> SectionDraft:
     """An empty section."""
     code = bool(flags & SHF_EXECINSTR)
     contents = Contents(name, executable=code, nobits=type == SHT_NOBITS)
     contents.align = _ALIGN.get(name, 1)
-    return SectionDraft(index, name, type, flags, contents, entsize)
+    return SectionDraft(index, name, type, flags, contents, entsize, group)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from ebpfasm.btf import codec
-from ebpfasm.btf.ext import decode_lines
+from ebpfasm.btf.ext import MAX_COLUMN
+from ebpfasm.btf.records import read_ext
 from ebpfasm.errors import LineSpan
 from ebpfasm.ir.object import Object
 
@@ -17,13 +18,15 @@ def source_lines(read: Object) -> dict[tuple[str, int], LineSpan]:
     if types is None or ext is None:
         return {}
     strings = codec.decode_strings(types.content)
+    lines = read_ext(ext.content, read.byteorder).lines
     found = {}
-    for name, records in decode_lines(ext.content, read.byteorder):
-        before = None
-        for each in records:
-            file, text = strings.at(each.file_name_off), strings.at(each.line_off)
-            if (file, each.line) != before:
-                place = strings.at(name), each.insn_off
-                found[place] = LineSpan(file, each.line, each.column, text)
-            before = file, each.line
+    for name, words in lines.sections.items():
+        section, before = strings.at(name), None
+        for at in range(0, len(words), lines.width):
+            offset, file_at, text_at, position = words[at : at + lines.width]
+            line = strings.at(file_at), position >> 10
+            if line != before:
+                text = strings.at(text_at)
+                found[section, offset] = LineSpan(*line, position & MAX_COLUMN, text)
+            before = line
     return found
