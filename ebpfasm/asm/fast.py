@@ -15,7 +15,7 @@ from functools import cached_property
 from typing import Any
 
 from ebpfasm.asm.reading.names import Names
-from ebpfasm.asm.reading.reader import StatementReader
+from ebpfasm.asm.reading.quick import QuickReader
 from ebpfasm.asm.reading.recipes import Place, Recipe
 from ebpfasm.asm.reading.shapes import keep, learn, words
 from ebpfasm.asm.reading.statements import (
@@ -156,7 +156,7 @@ class Packer:
     def __init__(self, text: Text, wrong: list[Diagnostic]) -> None:
         self.text = text
         self._wrong = wrong
-        self._reader = StatementReader(text.source, wrong)
+        self._reader = QuickReader(text.source, wrong)
         self._known: dict[str, tuple[bytes, Role | None, str]] = {}
         self.recipes = [learn(shape) for shape in text.shapes()]
         keep()
@@ -173,7 +173,7 @@ class Packer:
         self._refs: list[tuple[int, Role, str]] = []
 
     def special(self) -> dict[int, list[Statement]]:
-        """Statements without a recipe, read by the grammar: those that are no instructions.
+        """Statements without a recipe, read one by one: those that are no instructions.
 
         Instructions among them are kept as code. Raises GiveUp where one is wrong or is more
         than this way knows.

@@ -33,10 +33,10 @@ def redirect_program(entries: int = 64, *, multi_buffer: bool = False) -> Collec
     >>> import ebpfasm
     >>> print(ebpfasm.disassemble(redirect_program(4)))
     .map xsks_map, xskmap, key=u32, value=u32, max_entries=4
-    <BLANKLINE>
     .section xdp
+    .globl xsk_redirect
     xsk_redirect:
-        r2 = *(u32 *)(r1 + 0x10)
+        w2 = *(u32 *)(r1 + 0x10)
         r1 = xsks_map ll
         r3 = 0x2
         call bpf_redirect_map

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 import ebpfasm
 from ebpfasm import dsl
 from ebpfasm.asm import print_collection
-from ebpfasm.errors import LoadError, NotSupported
+from ebpfasm.errors import LoadError
 from ebpfasm.ir import MapSpec
 from ebpfasm.isa.kinds import MAP_TYPES, MapType
 from tests.isa import judges
@@ -154,10 +156,15 @@ def test_a_program_finds_a_map_in_a_map() -> None:
 
 
 @pytest.mark.kernel
-def test_a_map_that_would_have_to_be_pinned_is_refused_in_words() -> None:
+def test_a_map_that_asks_for_it_is_pinned_where_it_is_loaded() -> None:
     spec = ebpfasm.assemble(".map m, array, value=u32, max_entries=1, pinning=by_name")
-    with pytest.raises(NotSupported, match="pinning of map 'm' is not supported here"):
-        ebpfasm.load(spec)
+    folder = Path(f"/sys/fs/bpf/ebpfasm-{os.getpid()}")
+    with ebpfasm.load(spec, pin_path=folder) as collection:
+        collection.maps["m"][0] = 5
+        with ebpfasm.Map.open(folder / "m") as found:
+            assert found[0] == 5
+        collection.maps["m"].unpin(folder / "m")
+    assert not folder.exists()
 
 
 @pytest.mark.kernel

@@ -25,7 +25,7 @@ LOSES_KIND = {spec.name for spec in TABLE if spec.form is Form.LOAD_PSEUDO}
 
 
 def samples(spec: InstructionSpec) -> list[ir.Instruction]:
-    """Instructions of a row: plain, and with every number at either end of its range."""
+    """Instructions of a row: plain, with -1, and with every number at either end of its range."""
     fields = {operand.field for operand in spec.form.operands}
     dst, src = 3 if "dst" in fields else 0, 7 if "src" in fields else 0
     numbers: dict[str, tuple[int, int]] = {}
@@ -37,7 +37,7 @@ def samples(spec: InstructionSpec) -> list[ir.Instruction]:
                 numbers[operand.field] = RANGES["off" if operand.field == "off" else "imm32"]
             case _:
                 pass
-    choices: list[dict[str, int]] = [dict.fromkeys(numbers, 0), dict.fromkeys(numbers, 5)]
+    choices = [dict.fromkeys(numbers, each) for each in (0, 5, -1)]
     choices += [{name: ends[end] for name, ends in numbers.items()} for end in (0, 1)]
     return [
         ir.Instruction(spec, dst, src, each.get("off", 0), each.get("imm", 0)) for each in choices

@@ -12,10 +12,8 @@ from collections.abc import Iterator
 from functools import cache
 from itertools import combinations
 
-from ebpfasm.asm.reading.reader import StatementReader
 from ebpfasm.asm.reading.recipes import NAME, NARROW, NUMBER, WIDE, Place, Recipe, kept
 from ebpfasm.asm.reading.statements import Operation
-from ebpfasm.asm.writing.printer import text_of
 from ebpfasm.errors import Diagnostic, Source, Span
 from ebpfasm.ir import Instruction
 from ebpfasm.isa.table import TABLE
@@ -32,6 +30,8 @@ def words() -> tuple[str, ...]:
 
 @cache
 def _words() -> tuple[str, ...]:
+    from ebpfasm.asm.writing.printer import text_of
+
     found = {
         word
         for spec in TABLE
@@ -99,6 +99,8 @@ def _values(marks: list[str], same: Pairs, zero: tuple[int, ...], turn: int) -> 
 def _ask(
     shape: str, marks: list[str], same: Pairs, zero: tuple[int, ...], turn: int
 ) -> Operation | None:
+    from ebpfasm.asm.reading.reader import StatementReader  # the grammar, where it is wanted
+
     values = iter(zip(marks, _values(marks, same, zero, turn), strict=True))
 
     def spell(match: re.Match[str]) -> str:
