@@ -67,7 +67,7 @@ class _Method:
         self._made, self._name, self._lines, self._fields = made, name, lines, fields
 
     def __get__(self, value: object, owner: type[Any] | None = None) -> Any:
-        given: dict[str, Any] = {"set_": object.__setattr__, "missing": dataclasses.MISSING}
+        given: dict[str, Any] = {"missing": dataclasses.MISSING}
         exec("\n".join(self._lines(self._made, self._fields, given)), given)
         function = given[self._name]
         function.__qualname__ = f"{self._made.__qualname__}.{self._name}"
@@ -97,7 +97,7 @@ def _hashed(fields: Fields) -> str:
 
 
 def _init(made: type[Any], fields: Fields, given: dict[str, Any]) -> Iterator[str]:
-    """`__init__`, which assigns past the refusing `__setattr__`."""
+    """`__init__`, which assigns past the refusing `__setattr__`, by the slots themselves."""
     parameters, body = ["self"], []
     keyword_only = False
     for each in fields:
@@ -119,7 +119,8 @@ def _init(made: type[Any], fields: Fields, given: dict[str, Any]) -> Iterator[st
         if each.kw_only and not keyword_only:
             keyword_only = True
             parameters.insert(len(parameters) - 1, "*")
-        body.append(f" set_(self, {name!r}, {value})")
+        given[f"set_{name}"] = getattr(made, name).__set__
+        body.append(f" set_{name}(self, {value})")
     body += [" self.__post_init__()"] if hasattr(made, "__post_init__") else []
     yield f"def __init__({', '.join(parameters)}):"
     yield from body or [" pass"]

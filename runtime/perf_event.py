@@ -143,16 +143,6 @@ def pmu_shift(name: str, field: str) -> int:
     return int(text.partition(":")[2].partition("-")[0])
 
 
-def online_cpus() -> list[int]:
-    """The CPUs that are online, rising."""
-    text = Path("/sys/devices/system/cpu/online").read_text(encoding="ascii")
-    found: list[int] = []
-    for part in text.strip().split(","):
-        first, _, last = part.partition("-")
-        found += range(int(first), int(last or first) + 1)
-    return found
-
-
 def _flag(bit: int) -> int:
     # Bit fields begin at the top where bytes do.
     return 1 << (bit if sys.byteorder == "little" else 63 - bit)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import os
 from collections.abc import Callable, Iterable
-from typing import NamedTuple, TypeVar
+from typing import TypeVar
 
 from ebpfasm.ir.specs import ProgramSpec
 from ebpfasm.isa.kinds import PROGRAM_TYPES
@@ -38,14 +38,10 @@ T = TypeVar("T")
 _Kind = tuple[int, bytes | None, int | None, int | None, bool, int]
 
 
-class _Idle(NamedTuple):
-    """A runner that is prepared for a kind of runs, on frames of up to `longest` bytes."""
+_PLAIN: _Kind = (1, None, None, None, False, 0)  # nothing but a frame, written None for short
 
-    kind: _Kind
-    longest: int
-    run: Callable[[bytes], TestRun]
-    runner: Runner
-
+# A runner that is prepared: for a kind of runs, on frames of up to so many bytes.
+_Idle = tuple[_Kind | None, int, Callable[[bytes], TestRun], Runner]
 
 _PART = 4096  # frames of one call into the native core
 
@@ -60,7 +56,9 @@ class Program(Attachable):
         self.type = row.name if row is not None else spec.type
         self.log = log
         self._growth = GROWTH if self.type in PACKET_TYPES else 0
-        self._idle: list[_Idle] = []  # what has run, for the next run of its kind
+        # What has run, for the next run: plain ones, and of other kinds.
+        self._plain: list[_Idle] = []
+        self._special: list[_Idle] = []
         super().__init__(fd)
 
     @property
@@ -111,20 +109,27 @@ class Program(Attachable):
         """
         if type(data) is not bytes:
             data = bytes(data)
-        kind = repeat, ctx, data_out_size, cpu, live_frames, batch_size
+        if (
+            repeat == 1 and ctx is None and data_out_size is None and cpu is None
+            and not live_frames and not batch_size
+        ):  # fmt: skip
+            kind, row = None, self._plain
+        else:
+            kind = repeat, ctx, data_out_size, cpu, live_frames, batch_size
+            row = self._special
         try:
-            # Out of the list while this thread uses it. A run as the last one needs no more.
-            idle = self._idle.pop()
-            if idle.kind != kind or len(data) > idle.longest:
-                idle = self._prepared(idle.runner, len(data), kind)
+            idle = row.pop()  # out of the row while this thread uses it
         except IndexError:
             idle = self._prepared(make_runner(self.fd, self.type), len(data), kind)
+        last, longest, run, runner = idle
+        if last != kind or len(data) > longest:
+            idle = self._prepared(runner, len(data), kind)
+            run = idle[2]
         try:
-            outcome = idle.run(data)
+            outcome = run(data)
         except OSError as refusal:
-            outcome = self._run_again(idle.runner, data, refusal)
-        if self._fd >= 0:
-            self._idle.append(idle)
+            outcome = self._run_again(runner, data, refusal)
+        row.append(idle)
         return outcome
 
     def test_run_each(self, frames: Iterable[bytes], *, repeat: int = 1) -> TestRuns:
@@ -138,7 +143,7 @@ class Program(Attachable):
             return found
         largest = max(map(len, wanted))
         kind = repeat, None, None, None, False, 0
-        runner = self._prepared(make_runner(self.fd, self.type), largest, kind).runner
+        *_, runner = self._prepared(make_runner(self.fd, self.type), largest, kind)
         while len(found) < len(wanted):
             try:
                 # A part at a time: signals are seen between, and memory stays small.
@@ -160,8 +165,8 @@ class Program(Attachable):
                 refusal = again
         raise failure(self.name, self.type, refusal, data, runner) from None
 
-    def _prepared(self, runner: Runner, size: int, kind: _Kind) -> _Idle:
-        repeat, ctx, room, cpu, live_frames, batch_size = kind
+    def _prepared(self, runner: Runner, size: int, kind: _Kind | None) -> _Idle:
+        repeat, ctx, room, cpu, live_frames, batch_size = kind or _PLAIN
         if not 1 <= repeat < 1 << 32:
             raise ValueError(f"repeat is a number from 1, not {repeat}")
         longest = 1 << 32
@@ -175,11 +180,11 @@ class Program(Attachable):
         # Some types take no number of repetitions; 0 is once for all.
         times = 0 if repeat == 1 else repeat
         runner.prepare(Settings(times, room, flags, cpu or 0, batch_size), bytes(ctx or b""))
-        return _Idle(kind, longest, runner.run, runner)
+        return kind, longest, runner.run, runner
 
     def close(self) -> None:
         """Give the descriptor back. The kernel frees the program with its last user."""
-        self._idle.clear()
+        self._plain, self._special = [], []  # a run that is under way keeps the old rows
         super().close()
 
     @classmethod

@@ -116,26 +116,25 @@ def runner(fd: int, type: str) -> Runner:
     return _Plain(fd, ctx_stays) if core is None else _Native(core, fd, ctx_stays)
 
 
-_DURATION = 6  # the word of struct ebpfasm_test_run
 _U32 = 0xFFFF_FFFF
+_LONG = -2  # the native core's answer where it does not keep the lock
 
 
 class _Native:
     """Through the native core."""
 
     __slots__ = (
-        "_buffers", "_call", "_ctx", "_ctx_out", "_ctx_stays", "_each", "_ffi", "_run", "_view",
-        "_words", "needed", "room", "run", "settings",
+        "_buffers", "_ctx", "_ctx_out", "_ctx_stays", "_data", "_ffi", "_lib", "_place", "_run",
+        "_view", "needed", "room", "run", "settings",
     )  # fmt: skip
 
     def __init__(self, core: Any, fd: int, ctx_stays: bool) -> None:
         self._ctx_stays = ctx_stays
-        self._call = core.lib.ebpfasm_test_run
-        self._each = core.lib.ebpfasm_test_run_each
-        self._ffi = core.ffi
+        self._lib, self._ffi = core.lib, core.ffi
         self._run = core.ffi.new("struct ebpfasm_test_run *")
         self._run.prog_fd = fd
-        self._words = memoryview(core.ffi.buffer(self._run)).cast("B").cast("I")
+        self._data: Any = b""
+        self._place = int(core.ffi.cast("uintptr_t", self._run))
         self.settings = Settings()
         self.needed = self.room = 0
 
@@ -153,23 +152,49 @@ class _Native:
         run.ctx_out, run.ctx_room = ctx_out, 0 if self._ctx_stays else len(ctx)
         run.repeat, run.flags = settings.repeat, settings.flags
         run.cpu, run.batch_size = settings.cpu, settings.batch_size
+        run.duration = _U32  # not known yet
         self.run = self._once()
 
     def _once(self) -> Callable[[bytes], TestRun]:
         """A function for a run as prepared: local names cost a third of attributes."""
-        call, run, view, words = self._call, self._run, self._view, self._words
-        has_ctx, new, kind = bool(self._ctx), tuple.__new__, TestRun
+        call, place, other = self._lib.ebpfasm_held_test_run, self._place, self._other
+        take, new, kind = self._take, tuple.__new__, TestRun
+        taken: bytes | None = None
 
         def once(data: bytes) -> TestRun:
-            result = call(run, data, len(data))
-            if result < 0:
-                self.needed = run.data_size_out
-                raise OSError(-result, os.strerror(-result))
-            ctx_out = self._ctx_back() if has_ctx else b""
-            # Not TestRun(...), which takes three times as long.
-            return new(kind, (result & _U32, view[: result >> 32], words[_DURATION], ctx_out))
+            nonlocal taken
+            if data is not taken:
+                take(data)
+                taken = data
+            result = call(place)
+            if result >= 0:
+                # Not TestRun(...), which takes three times as long.
+                return new(kind, (result & _U32, data, result >> 32, b""))
+            return other(data, result)
 
         return once
+
+    def _take(self, data: bytes) -> None:
+        """Put a frame where the runs read it."""
+        size = len(data)
+        if size > len(self._data):
+            self._data = self._ffi.new("unsigned char[]", size)
+            self._run.data = self._data
+        if size:
+            self._ffi.memmove(self._data, data, size)
+        self._run.data_size = size
+
+    def _other(self, data: bytes, result: int) -> TestRun:
+        """A run that takes long, that has a context, that changed its frame, or that failed."""
+        run = self._run
+        if result == _LONG:
+            result = self._lib.ebpfasm_test_run(self._place)
+        if run.error:
+            self.needed = run.data_size_out
+            raise OSError(-run.error, os.strerror(-run.error))
+        data_out = data if result >= 0 else self._view[: run.data_size_out]
+        ctx_out = self._ctx_back() if self._ctx else b""
+        return TestRun(run.retval, data_out, run.duration, ctx_out)
 
     def run_each(self, frames: Sequence[bytes], into: TestRuns) -> None:
         data, sizes = b"".join(frames), array("I", map(len, frames))
@@ -178,7 +203,8 @@ class _Native:
         out = self._ffi.new("unsigned char[]", len(data) + max(self.room, len(data) // 4))
         error = self._ffi.new("int *")
         pointers = [self._ffi.from_buffer("uint32_t[]", each) for each in (sizes, *results)]
-        done = self._each(self._run, data, pointers[0], count, *pointers[1:], out, len(out), error)
+        each = self._lib.ebpfasm_test_run_each
+        done = each(self._run, data, pointers[0], count, *pointers[1:], out, len(out), error)
         retvals, durations, sizes_out = (each[:done] for each in results)
         into.extend(retvals, durations, sizes_out, self._ffi.buffer(out, sum(sizes_out)))
         if error[0] and -error[0] != errno.ENOBUFS:

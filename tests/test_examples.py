@@ -17,7 +17,7 @@ import ebpfasm
 from ebpfasm import ProgramSpec, RunResult
 from ebpfasm.analysis.vm import pcap
 from ebpfasm.ir import link
-from ebpfasm.runtime.values import possible_cpus as cpus
+from ebpfasm.runtime.cpus import possible_cpus as cpus
 from ebpfasm.runtime.veth import VethPair
 from examples import forms
 from examples.bpf_to_bpf import statistics

@@ -171,6 +171,24 @@ def test_importing_ebpfasm_loads_no_third_party_package() -> None:
     assert (done.stdout, done.stderr) == ("[]\n", "")
 
 
+UNUSED = ("lark", "elftools", "numpy", "pyroute2", "rich", "cffi",
+          "ebpfasm.btf", "ebpfasm.runtime", "ebpfasm.analysis")  # fmt: skip
+
+
+def test_assembling_a_plain_file_loads_what_it_needs_only(tmp_path: Path) -> None:
+    words = ["asm", "examples/xdp_stats_assembly/xdp_stats.s", "-o", str(tmp_path / "x.bin")]
+    code = (
+        "import os, sys\n"
+        f"os.environ['XDG_CACHE_HOME'] = {str(tmp_path)!r}\n"
+        "from ebpfasm.cli import main\n"
+        f"main({words!r})\n"
+        f"print(sorted(set(sys.modules) & set({UNUSED!r})))"
+    )
+    first, second = python(code), python(code)
+    assert "lark" in first.stdout  # the recipes of statements are made
+    assert (second.stdout, second.stderr) == ("[]\n", "")
+
+
 def test_runtime_refuses_its_bare_name() -> None:
     done = python("import runtime")
     assert done.returncode == 1

@@ -5,7 +5,8 @@
  *                                         live frames of BPF_PROG_TEST_RUN, redirected to IFINDEX
  *   peer drop|echo|send IFACE MAP SECONDS
  *
- * MAP is the id of the XSKMAP of a program that is attached already. Prints packets a second.
+ * MAP is the id of the XSKMAP of a program that is attached already. Prints packets a second, and
+ * microseconds of processor time a packet, the kernel's included.
  */
 #include <bpf/bpf.h>
 #include <errno.h>
@@ -16,6 +17,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <time.h>
 #include <unistd.h>
@@ -45,6 +47,14 @@ static double now(void)
 
     clock_gettime(CLOCK_MONOTONIC, &t);
     return t.tv_sec + t.tv_nsec * 1e-9;
+}
+
+static double processor_time(void)
+{
+    struct rusage u;
+
+    getrusage(RUSAGE_SELF, &u);
+    return u.ru_utime.tv_sec + u.ru_stime.tv_sec + (u.ru_utime.tv_usec + u.ru_stime.tv_usec) * 1e-6;
 }
 
 static void check(int result, const char *what)
@@ -232,7 +242,7 @@ static void transmit(void)
 int main(int argc, char **argv)
 {
     void (*step)(void);
-    double begin, end;
+    double begin, end, used;
 
     if (argc < 5)
         return 2;
@@ -242,11 +252,13 @@ int main(int argc, char **argv)
     }
     step = !strcmp(argv[1], "drop") ? drop : !strcmp(argv[1], "echo") ? echo : transmit;
     open_socket(argv[2], atoi(argv[3]));
+    used = processor_time();
     begin = now();
     end = begin + atof(argv[4]);
     while (now() < end)
         for (int i = 0; i < 16; i++)
             step();
-    printf("%f\n", packets / (now() - begin));
+    used = processor_time() - used;
+    printf("%f %f\n", packets / (now() - begin), used / packets * 1e6);
     return 0;
 }

@@ -19,8 +19,8 @@ from ebpfasm.cli.files import (
 from ebpfasm.errors import AsmError, EbpfError, error
 from ebpfasm.ir import CollectionSpec, LinkedProgram, ProgramSpec, link
 
-FORMATS = ("listing", "raw", "hex", "c", "elf")
-_BY_SUFFIX = {".bin": "raw", ".hex": "hex", ".c": "c", ".h": "c", ".o": "elf"}
+FORMATS = ("listing", "raw", "hex", "c", "header", "elf")
+_BY_SUFFIX = {".bin": "raw", ".hex": "hex", ".c": "c", ".h": "header", ".o": "elf"}
 _CPUS = ("v1", "v2", "v3", "v4")
 DIALECTS = ("llvm", "mnemonic")
 
@@ -96,6 +96,8 @@ def _artefact(
             return image.code
         case "hex":
             return emit.hex_text(image).encode()
+        case "header":
+            return emit.c_header(image, program.name).encode()
         case _:
             return emit.c_array(image, program.name).encode()
 

@@ -64,7 +64,7 @@ def _section(given: Input, index: int, rows: list[tuple[int, str]]) -> list[Lega
     for (offset, name), end in zip(rows, ends, strict=True):
         if offset + _LEAST > end or end > len(content):
             message = f"map {name} at {given.place(index, offset)} is cut short"
-            given.report("elf-map", f"{message}: a description has 20 bytes or more")
+            given.report("elf-map", f"{message}: a description has {_LEAST} bytes or more")
             continue
         found.append(_map(given, index, offset, name, content[offset:end]))
     return found

@@ -32,6 +32,7 @@ _HEADER_SIZE, _SECTION_SIZE = 64, 64
 _SHT_NULL, _SHT_SYMTAB, _SHT_STRTAB, _SHT_RELA, _SHT_REL, _SHT_GROUP = 0, 2, 3, 4, 9, 17
 _NOT_KEPT = frozenset((_SHT_NULL, _SHT_SYMTAB, _SHT_STRTAB, _SHT_REL, _SHT_GROUP, SHT_LLVM_ADDRSIG))
 _EMPTY = (_SHT_NULL, SHT_NOBITS)
+_LAYOUTS = {order: struct.Struct(order + "IIQQQQIIQQ") for order in "<>"}  # Elf64_Shdr
 _SHN_XINDEX = 0xFFFF
 _MOST_OVERLAP = 4  # times the file: what many sections say of the same bytes
 _ET_REL, _EM_BPF = 1, 247
@@ -86,7 +87,7 @@ class _Reader:
                     self._damaged(f"has relocations without symbols in {row.name}")
                 found = self._relocations(row, rows[row.info], len(symbols), byteorder)
                 parts.setdefault(row.info, []).append(found)
-        sections = [_section(rows[number], _joined(parts.get(number, ()))) for number in kept]
+        sections = [_section(rows[number], _joined(parts.get(number))) for number in kept]
         return Object(tuple(sections), symbols, byteorder)
 
     # What is wrong -----------------------------------------------------------------------------
@@ -135,7 +136,7 @@ class _Reader:
         end = start + count * _SECTION_SIZE
         if end > len(self._content):
             self._damaged("ends before its section headers")
-        layout = struct.Struct(self._order + "IIQQQQIIQQ")
+        layout = _LAYOUTS[self._order]
         headers = list(layout.iter_unpack(self._content[start:end]))
         if strings >= count:
             self._damaged("has no names of sections")
@@ -147,16 +148,19 @@ class _Reader:
         taken = sum(inside)
         if taken > _MOST_OVERLAP * whole:
             self._damaged(f"has sections of {taken} bytes in {whole}: they overlap")
-        names = Strings(self._part(headers[strings], f"section {strings}"), self._damaged)
-        return [self._row(header, names) for header in headers]
+        names = Strings(self._part(headers[strings], f"section {strings}"), self._damaged).at
+        return [self._row(names(header[0]), header) for header in headers]
 
-    def _row(self, header: tuple[int, ...], names: Strings) -> _Row:
-        at, type, flags, _, _, size, link, info, align, entsize = header
-        name = names.at(at)
+    def _row(self, name: str, header: tuple[int, ...]) -> _Row:
+        _, type, flags, _, start, size, link, info, align, entsize = header
         if align & (align - 1):
             self._damaged(f"has section {name} with an alignment of {align} bytes")
-        content = self._part(header, f"section {name}")
-        return _Row(name, type, flags, content, size, link, info, max(align, 1), entsize)
+        content = self._content[start : start + size]
+        if type in _EMPTY:
+            content = b""
+        elif start + size > len(self._content):
+            self._damaged(f"ends inside section {name}")
+        return _Row(name, type, flags, content, size, link, info, align or 1, entsize)
 
     def _part(self, header: tuple[int, ...], what: str) -> bytes:
         _, type, _, _, start, size, *_ = header
@@ -221,8 +225,10 @@ def _machine(number: int) -> str:
     return next((each for each in named if each.startswith("EM_")), f"number {number}")
 
 
-def _joined(parts: Sequence[Relocations]) -> Sequence[ObjectRelocation]:
+def _joined(parts: Sequence[Relocations] | None) -> Sequence[ObjectRelocation]:
     """The relocations of a section, which are almost always in one table."""
+    if parts is None:
+        return ()
     if len(parts) == 1:
         return parts[0]
     return tuple(each for part in parts for each in part)

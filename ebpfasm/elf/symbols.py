@@ -12,8 +12,7 @@ def named_symbols(object: Object) -> Iterator[tuple[int, ObjectSymbol]]:
     """Symbols with their numbers, but for local ones without a type in sections of code."""
     sections = object.sections
     if isinstance(object.symbols, Symbols):
-        for number in object.symbols.but_labels([each.executable for each in sections]):
-            yield number, object.symbols[number]
+        yield from object.symbols.but_labels([each.executable for each in sections])
         return
     for number, symbol in enumerate(object.symbols):
         section = symbol.section

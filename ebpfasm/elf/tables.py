@@ -23,6 +23,12 @@ from ebpfasm.ir.object import (
 from ebpfasm.ir.packed import Lazy
 from ebpfasm.isa.codec import ByteOrder
 
+_SYMBOL: dict[ByteOrder, struct.Struct] = {
+    "little": struct.Struct("<IBBHQQ"), "big": struct.Struct(">IBBHQQ"),
+}  # fmt: skip
+_REL: dict[ByteOrder, struct.Struct] = {
+    "little": struct.Struct("<QQ"), "big": struct.Struct(">QQ"),
+}  # fmt: skip
 SYMBOL_SIZE, REL_SIZE = 24, 16
 LONGEST_NAME = 4096  # bytes; a table without ends would make each name as long as the file
 
@@ -63,11 +69,13 @@ class Strings:
         """The name at an offset, bytes that are not UTF-8 as surrogateescape spells them."""
         table = self._table
         end = table.find(b"\0", offset, offset + LONGEST_NAME)
+        if end >= 0:
+            return table[offset:end].decode("utf-8", "surrogateescape")
         if offset >= len(table) and offset > 0:
             self._damaged("has a name outside its table")
-        if end < 0 and table:
+        if table:
             self._damaged(f"has a name of more than {LONGEST_NAME} bytes, or without an end")
-        return table[offset:end].decode("utf-8", "surrogateescape") if table else ""
+        return ""
 
     def all_good(self, largest: int) -> bool:
         """Whether every name up to an offset can be read."""
@@ -93,9 +101,8 @@ class Symbols(Lazy[ObjectSymbol]):
         sections: Sequence[str],
     ) -> None:
         """`places` has the sections that are kept, by their number in the file."""
-        order = "<" if byteorder == "little" else ">"
         self.data = data[SYMBOL_SIZE:]
-        self._layout = struct.Struct(order + "IBBHQQ")
+        self._layout = _SYMBOL[byteorder]
         self._names, self._places, self._sections = names, places, sections
 
     def __len__(self) -> int:
@@ -152,13 +159,14 @@ class Symbols(Lazy[ObjectSymbol]):
             _VISIBILITIES[other & 3],
         )  # fmt: skip
 
-    def but_labels(self, executable: Sequence[bool]) -> Iterator[int]:
-        """Numbers of symbols but local ones without a type in executable sections."""
+    def but_labels(self, executable: Sequence[bool]) -> Iterator[tuple[int, ObjectSymbol]]:
+        """Symbols with their numbers, but local ones without a type in executable sections."""
         infos, places = self.data[4::SYMBOL_SIZE], self.section_numbers
         idle = {number for number, index in self._places.items() if executable[index]}
         idle.add(_UNDEFINED)  # a local name of nothing
+        make = self._make
         return (
-            number for number, info in enumerate(infos)
+            (number, make(number)) for number, info in enumerate(infos)
             if info != _LABEL or places[number] not in idle
         )  # fmt: skip
 
@@ -169,7 +177,7 @@ class Relocations(Lazy[ObjectRelocation]):
     __slots__ = ("_layout", "data")
 
     def __init__(self, data: bytes, byteorder: ByteOrder) -> None:
-        self._layout = struct.Struct(("<" if byteorder == "little" else ">") + "QQ")
+        self._layout = _REL[byteorder]
         self.data = data
 
     def __len__(self) -> int:
@@ -193,8 +201,10 @@ class Relocations(Lazy[ObjectRelocation]):
 
         Takes out those that ask for nothing (R_BPF_NONE).
         """
-        few = len(self) <= _FEW
+        few = len(self.data) <= _FEW * REL_SIZE
         found = self._first_wrong(size, symbols) if few else None
+        if few and found is None:
+            return None
         kinds = set() if few else set(self._column("I", self._low))
         if found == ("kind", _NONE) or _NONE in kinds:
             rows = (self.data[at : at + REL_SIZE] for at in range(0, len(self.data), REL_SIZE))
@@ -213,11 +223,12 @@ class Relocations(Lazy[ObjectRelocation]):
         return self._first_wrong(size, symbols)
 
     def _first_wrong(self, size: int, symbols: int) -> tuple[str, int] | None:
+        known = RELOCATIONS
         for offset, info in self._layout.iter_unpack(self.data):
             symbol, number = info >> 32, info & 0xFFFF_FFFF
-            if number not in RELOCATIONS:
+            if number not in known:
                 return "kind", number
-            if offset + RELOCATIONS[number][1] > size:
+            if offset + known[number][1] > size:
                 return "place", offset
             if not 0 < symbol <= symbols:
                 return "symbol", symbol

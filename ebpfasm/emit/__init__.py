@@ -4,6 +4,15 @@
 """
 
 from ebpfasm.emit.code import Image, Relocation, encode, image
-from ebpfasm.emit.text import c_array, c_instructions, hex_text
+from ebpfasm.emit.text import c_array, c_header, c_instructions, hex_text
 
-__all__ = ["Image", "Relocation", "c_array", "c_instructions", "encode", "hex_text", "image"]
+__all__ = [
+    "Image",
+    "Relocation",
+    "c_array",
+    "c_header",
+    "c_instructions",
+    "encode",
+    "hex_text",
+    "image",
+]

@@ -168,8 +168,17 @@ class Lines:
         return LineInfo(slot, self._text(span.name), line, span.line, column)
 
     def _text(self, text: str) -> int:
-        # A lone surrogate or a zero cannot stand in BTF's strings; here they are for show only.
-        return self._strings.add(text.replace("\0", " ").encode("utf-8", "replace").decode("utf-8"))
+        return self._strings.add(_printable(text))
+
+
+def _printable(text: str) -> str:
+    """What can stand in BTF's strings; a zero or a surrogate that is no byte is for show only."""
+    text = text.replace("\0", " ")
+    try:
+        text.encode("utf-8", "surrogateescape")
+    except UnicodeEncodeError:
+        return text.encode("utf-8", "replace").decode("utf-8")
+    return text
 
 
 def _place(record: LineInfo) -> tuple[int, int, int, int]:

@@ -50,6 +50,12 @@ def c_array(image: Image, name: str) -> str:
     return _definition(head, rows)
 
 
+def c_header(image: Image, name: str) -> str:
+    """The definition of `c_array` as a header, which may be included twice."""
+    guard = f"{identifier(name).upper()}_H"
+    return f"#ifndef {guard}\n#define {guard}\n\n{c_array(image, name)}\n#endif\n"
+
+
 def c_instructions(image: Image, name: str) -> str:
     """A definition of the program as an array of `struct bpf_insn`, which linux/bpf.h declares.
 

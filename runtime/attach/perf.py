@@ -21,6 +21,7 @@ from ebpfasm.runtime.attach.failures import (
     impossible,
     no_links,
 )
+from ebpfasm.runtime.cpus import online_cpus
 from ebpfasm.runtime.link_info import LinkInfo
 from ebpfasm.runtime.links import BpfLink, Link, Links
 from ebpfasm.runtime.perf_event import (
@@ -28,7 +29,6 @@ from ebpfasm.runtime.perf_event import (
     PerfEvent,
     disable,
     enable,
-    online_cpus,
     open_event,
     set_program,
 )

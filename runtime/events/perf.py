@@ -11,12 +11,13 @@ from typing import TYPE_CHECKING, Any
 
 from ebpfasm.errors import LoadError, error
 from ebpfasm.runtime import syscall
+from ebpfasm.runtime.cpus import online_cpus
 from ebpfasm.runtime.events import output
 from ebpfasm.runtime.events.reader import EventReader
 from ebpfasm.runtime.events.records import RecordType, misfit, record_of
 from ebpfasm.runtime.events.ringbuf import btf_of
 from ebpfasm.runtime.events.source import Callback, Source, broken, numbered
-from ebpfasm.runtime.perf_event import enable, online_cpus, pause_output
+from ebpfasm.runtime.perf_event import enable, pause_output
 from ebpfasm.runtime.refusals import TRACING, refused
 
 if TYPE_CHECKING:

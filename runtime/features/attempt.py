@@ -13,6 +13,7 @@ from ebpfasm.isa.codec import ByteOrder, encode
 from ebpfasm.isa.kinds import ATTACH_TYPES, PROGRAM_TYPES
 from ebpfasm.isa.table import BY_NAME
 from ebpfasm.runtime import syscall
+from ebpfasm.runtime.release import kernel_version
 
 # union bpf_attr for BPF_PROG_LOAD up to fd_array (linux/bpf.h)
 _LOAD = struct.Struct("=IIQQIIQII16sIIIIQIIQIIIIQ")
@@ -76,7 +77,7 @@ def loaded(
     # Attributes that a kernel does not know may be there as long as they are zero.
     attributes = bytearray(_LOAD.pack(
         number, len(code) // 8, syscall.address(text), syscall.address(words), log, len(said),
-        syscall.address(said), _kernel_version(), flags, name, 0, attach, 0, 0, 0, 0, 0, 0, 0,
+        syscall.address(said), kernel_version(), flags, name, 0, attach, 0, 0, 0, 0, 0, 0, 0,
         btf_id, target_fd, 0, syscall.address(table),
     ))  # fmt: skip
     try:
@@ -106,10 +107,3 @@ def call(command: int, attributes: bytes) -> Attempt:
     if fd > 0:
         os.close(fd)
     return Attempt(0)
-
-
-def _kernel_version() -> int:
-    """What kernels before 5.0 want to see with kprobes: the running one's LINUX_VERSION_CODE."""
-    numbers = os.uname().release.split("-")[0].split("+")[0].split(".")
-    found = [int(each) if each.isdigit() else 0 for each in (*numbers, "0", "0")][:3]
-    return found[0] << 16 | found[1] << 8 | min(found[2], 255)

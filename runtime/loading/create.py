@@ -17,13 +17,13 @@ from ebpfasm.ir.specs import NAME_BYTES, MapSpec
 from ebpfasm.isa.constants import CONSTANTS
 from ebpfasm.isa.kinds import MAP_TYPES
 from ebpfasm.runtime import syscall
+from ebpfasm.runtime.cpus import possible_cpus
 from ebpfasm.runtime.loading.btf_load import load_btf
 from ebpfasm.runtime.loading.object_btf import ObjectBtf
-from ebpfasm.runtime.loading.release import is_older_than
 from ebpfasm.runtime.loading.targets import NOWHERE, Target
 from ebpfasm.runtime.objects import kernel_name
 from ebpfasm.runtime.refusals import BPF, ENOTSUPP, refused
-from ebpfasm.runtime.values import possible_cpus
+from ebpfasm.runtime.release import is_older_than
 
 # union bpf_attr for BPF_MAP_CREATE: type, sizes, entries, flags, inner map, NUMA node, name,
 # ifindex, BTF with the ids of key and value, the kernel's id of the value, map_extra, the BTF of

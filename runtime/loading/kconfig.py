@@ -16,8 +16,9 @@ from collections.abc import Iterable, Mapping
 from ebpfasm.errors import Diagnostic, LoadError, error
 from ebpfasm.ir.specs import KconfigSpec
 from ebpfasm.isa.codec import ByteOrder
+from ebpfasm.isa.helpers import BY_NAME as HELPERS
 from ebpfasm.runtime.loading import kallsyms
-from ebpfasm.runtime.loading.release import kernel_version
+from ebpfasm.runtime.release import kernel_version
 
 Value = str | int | bool
 
@@ -68,9 +69,7 @@ class _Config:
             case "LINUX_KERNEL_VERSION":
                 return kernel_version() or None
             case "LINUX_HAS_BPF_COOKIE":
-                from ebpfasm.runtime.loading.abilities import has_attach_cookie
-
-                return int(has_attach_cookie())
+                return int(_has_attach_cookie())
             case "LINUX_HAS_SYSCALL_WRAPPER":
                 return int(has_syscall_wrapper())
             case _:
@@ -80,6 +79,14 @@ class _Config:
         if self._read is None:
             self._read = kernel_config() or {}
         return self._read
+
+
+def _has_attach_cookie() -> bool:
+    """Whether programs may ask for the cookie they were attached with (Linux 5.15)."""
+    from ebpfasm.runtime.features import attempt
+
+    call = attempt.instruction("call_helper", imm=HELPERS["bpf_get_attach_cookie"].id)
+    return attempt.load(call + attempt.instruction("exit"), "tracepoint", log=False).done
 
 
 def kernel_config() -> dict[str, str] | None:

@@ -16,11 +16,11 @@ from ebpfasm.isa.kinds import ATTACH_TYPES, PROGRAM_TYPES
 from ebpfasm.runtime import syscall
 from ebpfasm.runtime.loading.log import Poison, diagnose
 from ebpfasm.runtime.loading.object_btf import NO_DEBUG, ProgramDebug
-from ebpfasm.runtime.loading.release import is_older_than, kernel_version
 from ebpfasm.runtime.loading.targets import NOWHERE, Target
 from ebpfasm.runtime.objects import kernel_name
 from ebpfasm.runtime.programs import Program
 from ebpfasm.runtime.refusals import meaning, refused, rights_for
+from ebpfasm.runtime.release import is_older_than, kernel_version
 
 _SLOT = 8  # bytes
 _LOG_FIRST = 1 << 18

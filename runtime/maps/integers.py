@@ -25,6 +25,8 @@ _get = _core.lib.ebpfasm_held_get if _core else _none
 _get_wide = _core.lib.ebpfasm_held_get_wide if _core else _none
 _put = _core.lib.ebpfasm_held_put if _core else _none
 _put_wide = _core.lib.ebpfasm_held_put_wide if _core else _none
+_drop = _core.lib.ebpfasm_held_drop if _core else _none
+_drop_wide = _core.lib.ebpfasm_held_drop_wide if _core else _none
 
 # What Python and numpy raise for keys and values that are no integers of this size.
 _OTHERS = (TypeError, ValueError, OverflowError)
@@ -54,6 +56,14 @@ class IntegerMap(Map):
             pass
         Map.__setitem__(self, key, value)
 
+    def __delitem__(self, key: Any) -> None:
+        try:
+            if not key >> 32 and not _drop(self._tag + key):
+                return
+        except _OTHERS:
+            pass
+        Map.__delitem__(self, key)
+
     def close(self) -> None:
         """Give the descriptor back."""
         self._tag = None
@@ -80,6 +90,14 @@ class WideIntegerMap(IntegerMap):
         except _OTHERS:
             pass
         Map.__setitem__(self, key, value)
+
+    def __delitem__(self, key: Any) -> None:
+        try:
+            if not key >> 64 and not _drop_wide(self._tag, key):
+                return
+        except _OTHERS:
+            pass
+        Map.__delitem__(self, key)
 
 
 def integer_class(type: str, key: Codec, value: Codec, fd: int) -> type[IntegerMap] | None:

@@ -14,6 +14,7 @@ from ebpfasm.ir.prefixes import Prefix
 from ebpfasm.ir.specs import MapSpec
 from ebpfasm.ir.values import Codec, PerCpu
 from ebpfasm.runtime import syscall
+from ebpfasm.runtime.cpus import possible_cpus
 from ebpfasm.runtime.loading.create import ALONE, Making, completed, create_map
 from ebpfasm.runtime.map_info import MapInfo, read_map_info
 from ebpfasm.runtime.maps.batches import BatchMapping
@@ -23,7 +24,6 @@ from ebpfasm.runtime.maps.reading import UNSUPPORTED, Reading, read_chunks
 from ebpfasm.runtime.maps.walk import Chunk, walk
 from ebpfasm.runtime.pins import Pinnable
 from ebpfasm.runtime.refusals import name_of, refused
-from ebpfasm.runtime.values import possible_cpus
 
 _NEXT = struct.Struct("=IxxxxQQQ")  # map_fd, key, next_key, flags
 

@@ -191,6 +191,27 @@ long ebpfasm_held_put_wide(uint64_t tag, uint64_t key, uint64_t value)
     return put(tag, key, value);
 }
 
+static inline long drop(uint64_t tag, uint64_t key)
+{
+    struct integers map = untagged(tag);
+    union number there = number_from(key, map.key_log);
+    struct ebpfasm_element attr = {.map_fd = (uint32_t)map.fd, .key = (uintptr_t)&there};
+
+    if (!fits(key, map.key_log, map.key_signed))
+        return -ERANGE;
+    return bpf(MAP_DELETE_ELEM, &attr, offsetof(struct ebpfasm_element, value));
+}
+
+long ebpfasm_held_drop(uint64_t element)
+{
+    return drop(element, (uint32_t)element);
+}
+
+long ebpfasm_held_drop_wide(uint64_t tag, uint64_t key)
+{
+    return drop(tag, key);
+}
+
 /* ---- many, one by one */
 
 long ebpfasm_map_update_each(int fd, uint32_t key_size, uint32_t value_size,

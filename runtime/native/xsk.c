@@ -82,7 +82,8 @@ uint32_t xsk_take_free(struct ebpfasm_umem *u)
     return index;
 }
 
-long ebpfasm_held_umem_take(struct ebpfasm_umem *u, struct ebpfasm_desc *descs, uint32_t count)
+long ebpfasm_held_umem_take(struct ebpfasm_umem *u, struct ebpfasm_desc *descs, uint32_t count,
+                            uint32_t length)
 {
     uint32_t i;
 
@@ -91,7 +92,7 @@ long ebpfasm_held_umem_take(struct ebpfasm_umem *u, struct ebpfasm_desc *descs, 
         uint32_t index = xsk_take_free(u);
 
         descs[i].address = (uint64_t)index * u->frame_size + PACKET_HEADROOM + u->headroom;
-        descs[i].length = 0;
+        descs[i].length = length;
         descs[i].options = 0;
     }
     pthread_mutex_unlock(&u->lock);
@@ -532,11 +533,10 @@ long ebpfasm_held_xsk_send_bytes(struct ebpfasm_xsk *x, const unsigned char *dat
         return -ENOBUFS;
     if (!length || length > u->frame_size)
         return -EMSGSIZE;
-    if (!ebpfasm_held_umem_take(u, &desc, 1))
+    if (!ebpfasm_held_umem_take(u, &desc, 1, length))
         return 0;
     if (desc.address % u->frame_size + length > u->frame_size) /* into the headroom, then */
         desc.address += u->frame_size - desc.address % u->frame_size - length;
-    desc.length = length;
     memcpy(u->area + desc.address, data, length);
     sent = ebpfasm_held_xsk_send(x, &desc, 1, &bad);
     if (sent != 1)
@@ -626,7 +626,7 @@ long xsk_wait(struct ebpfasm_xsk *x, int events, struct ebpfasm_xsk *other, int 
 
     if (left <= 0)
         return 0;
-    ready = ppoll(fds, 4, &timeout, NULL);
+    ready = ppoll(fds, other ? 4 : 2, &timeout, NULL);
     if (ready < 0)
         return -errno;
     if (fds[0].revents || fds[2].revents)
@@ -648,6 +648,15 @@ long ebpfasm_xsk_wait(struct ebpfasm_xsk *x, int events, int64_t deadline)
 {
     INSIDE(x);
     return xsk_wait(x, events, NULL, 0, deadline);
+}
+
+long ebpfasm_xsk_recv_until(struct ebpfasm_xsk *x, struct ebpfasm_desc *descs, uint32_t limit,
+                            int peek, int64_t deadline)
+{
+    INSIDE(x);
+    long waited = xsk_wait(x, POLLIN, NULL, 0, deadline);
+
+    return waited < 0 ? waited : ebpfasm_held_xsk_recv(x, descs, limit, peek);
 }
 
 void ebpfasm_held_xsk_counters(struct ebpfasm_xsk *x, struct ebpfasm_xsk_counters *out)

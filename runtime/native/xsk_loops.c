@@ -302,7 +302,7 @@ static struct burst copy_on(struct ebpfasm_xsk *x, struct ebpfasm_xsk *y, uint32
     uint32_t got, used = 0, kept = 0, i, give[BURST + 64], given = 0;
     uint64_t bytes = 0;
 
-    got = (uint32_t)ebpfasm_held_umem_take(to, copies, ready);
+    got = (uint32_t)ebpfasm_held_umem_take(to, copies, ready, 0);
     for (i = 0; i < ready && used < got; i++) {
         long index = xsk_look(x, i, &d);
         uint32_t room = to->frame_size - (uint32_t)(copies[used].address % to->frame_size);
@@ -434,7 +434,7 @@ static struct burst replay_burst(struct ebpfasm_xsk *x, struct ebpfasm_replay *r
 
     pthread_mutex_lock(&x->tx_lock);
     room = ring_room(&x->tx, limit);
-    got = (uint32_t)ebpfasm_held_umem_take(u, descs, room);
+    got = (uint32_t)ebpfasm_held_umem_take(u, descs, room, 0);
     while (done.packets < got && due(r) <= now) {
         struct ebpfasm_desc *d = descs + done.packets;
         uint64_t at = r->position++ % r->count;

@@ -2,24 +2,24 @@
 
 from __future__ import annotations
 
+import struct
 import sys
 import warnings
 from functools import cache
+from itertools import starmap
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from ebpfasm.closing import Closing
 from ebpfasm.runtime.xsk import faults
-from ebpfasm.runtime.xsk.options import MOST_FRAGMENTS, PKT_CONTD
+from ebpfasm.runtime.xsk.options import PKT_CONTD
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator, Sequence
 
     import numpy as np
     import numpy.typing as npt
 
-    from ebpfasm.runtime.xsk.receiving import Receiving
     from ebpfasm.runtime.xsk.rings import Rings
-    from ebpfasm.runtime.xsk.sending import Sending
     from ebpfasm.runtime.xsk.socket import XskSocket
 
 
@@ -31,30 +31,9 @@ def _numpy() -> tuple[Any, Any]:
     return numpy, numpy.dtype([("address", "u8"), ("length", "u4"), ("options", "u4")])
 
 
-def received(
-    home: Receiving,
-    limit: int,
-    waiting: list[tuple[int, int, int]] | None = None,
-    *,
-    timeout: float | None = None,
-) -> Batch:
-    """What XskSocket.recv_batch returns."""
-    numpy, row = _numpy()
-    if waiting is not None:
-        return Batch(home, numpy.array(waiting, row))
-    found = numpy.empty(limit + MOST_FRAGMENTS * home.settings.multi_buffer, row)
-    pointer = home.core.ffi.from_buffer("struct ebpfasm_desc[]", found)
-    count = home.receive(pointer, limit, 0, timeout)
-    return Batch(home, found[:count], pointer)
-
-
-def allocated(home: Sending, count: int, timeout: float | None) -> Batch:
-    """What XskSocket.alloc_batch returns."""
-    numpy, row = _numpy()
-    found = numpy.empty(count, row)
-    pointer = home.core.ffi.from_buffer("struct ebpfasm_desc[]", found)
-    taken = home.allocate(pointer, count, timeout)
-    return Batch(home, found[:taken], pointer)
+@cache
+def _layout(format: str) -> struct.Struct:
+    return struct.Struct(format)
 
 
 class Batch(Closing):
@@ -68,16 +47,26 @@ class Batch(Closing):
     The leases end with `send`, `release` or the end of a `with` block.
     """
 
-    __slots__ = ("_core", "_home", "_pointer", "descriptors")
+    __slots__ = ("_array", "_core", "_count", "_home", "_pointer")
 
-    def __init__(self, home: Rings, descriptors: npt.NDArray[np.void], pointer: Any = None) -> None:
+    def __init__(self, home: Rings, pointer: Any, count: int) -> None:
         self._home: Rings | None = home
         self._core = home.core
-        self.descriptors = descriptors
         self._pointer = pointer
+        self._count = count
+        self._array: npt.NDArray[np.void] | None = None  # most loops never look at it
 
     def __len__(self) -> int:
-        return len(self.descriptors)
+        return self._count
+
+    @property
+    def descriptors(self) -> npt.NDArray[np.void]:
+        """An array of struct xdp_desc: address, length and options of each frame."""
+        if self._array is None:
+            numpy, row = _numpy()
+            memory = self._core.ffi.buffer(self._pointer, row.itemsize * self._count)
+            self._array = numpy.frombuffer(memory, row)
+        return self._array
 
     @property
     def addresses(self) -> npt.NDArray[np.uint64]:
@@ -120,29 +109,33 @@ class Batch(Closing):
         rows: npt.NDArray[np.uint8] = numpy.empty((len(self), width), numpy.uint8)
         if rows.size:
             self._core.lib.ebpfasm_held_umem_read(
-                home.umem.handle, self.pointer(), len(self), start, width,
+                home.umem.handle, self._pointer, len(self), start, width,
                 self._core.ffi.from_buffer("unsigned char[]", rows),
             )  # fmt: skip
         return rows
 
-    def write(self, start: int, rows: npt.ArrayLike) -> None:
-        """Copy rows of bytes to `start` of each frame's contents; one row goes to all of them.
+    def write(self, start: int, rows: npt.ArrayLike | bytes) -> None:
+        """Copy rows of bytes to `start` of each frame's contents; one row goes to all of them, and
+        so does a bytes object.
 
         Raises LoadError (xsk-frame) where one would not lie in its frame; nothing is written then.
         """
+        if isinstance(rows, bytes):
+            self._write(start, len(rows), rows, 0)
+            return
         numpy = _numpy()[0]
-        home = self._check()
         given = numpy.ascontiguousarray(rows, numpy.uint8)
         width = given.shape[-1] if given.ndim else 0
         if given.ndim not in (1, 2) or (given.ndim == 2 and len(given) != len(self)):
             raise ValueError(f"a row, or {len(self)}, of bytes are needed, not shape {given.shape}")
-        if not given.size or not len(self):
-            return
-        outcome = self._core.lib.ebpfasm_held_umem_write(
-            home.umem.handle, self.pointer(), len(self), start, width,
-            self._core.ffi.from_buffer("unsigned char[]", given), width * (given.ndim - 1),
-        )  # fmt: skip
-        if outcome < 0:
+        if given.size:
+            content = self._core.ffi.from_buffer("unsigned char[]", given)
+            self._write(start, width, content, width * (given.ndim - 1))
+
+    def _write(self, start: int, width: int, content: Any, step: int) -> None:
+        umem, count = self._check().umem, self._count
+        write = self._core.lib.ebpfasm_held_umem_write
+        if count and write(umem.handle, self._pointer, count, start, width, content, step) < 0:
             raise faults.bad_frame(
                 f"{width} bytes at {start} of the contents leave a frame of the batch"
             )
@@ -164,7 +157,7 @@ class Batch(Closing):
         if abs(first - second) < width:
             raise ValueError("the two ranges overlap")
         if len(self) and self._core.lib.ebpfasm_held_umem_swap(
-            self._check().umem.handle, self.pointer(), len(self), first, second, width
+            self._check().umem.handle, self._pointer, len(self), first, second, width
         ):
             raise faults.bad_frame("a range of bytes leaves a frame of the batch")
 
@@ -175,7 +168,8 @@ class Batch(Closing):
         """
         exporter, whole = self._check().umem.whole()
         view = None
-        for view in self._sliced(whole):
+        for begin, end in self._spans():
+            view = whole[begin:end]
             yield view
         if view is not None:
             view.release()  # the loop's variable still holds it
@@ -186,14 +180,39 @@ class Batch(Closing):
 
     def views(self) -> list[memoryview]:
         """Views of all contents. They are not ended with the leases: keep none of them longer."""
-        return list(self._sliced(self._check().umem.whole()[1]))
+        whole = self._check().umem.whole()[1]
+        return [whole[begin:end] for begin, end in self._spans()]
 
-    def _sliced(self, whole: memoryview) -> Iterator[memoryview]:
-        ffi, count = self._core.ffi, len(self.descriptors)
+    def _spans(self) -> Iterator[tuple[int, int]]:
+        ffi, count = self._core.ffi, self._count
+        if not count:
+            return iter(())
         spans = ffi.new("uint64_t[]", 2 * count)
-        self._core.lib.ebpfasm_held_xsk_spans(self.pointer(), count, spans)
-        ends = iter(ffi.unpack(spans, 2 * count)) if count else iter(())
-        return map(whole.__getitem__, map(slice, ends, ends))
+        self._core.lib.ebpfasm_held_xsk_spans(self._pointer, count, spans)
+        ends = iter(memoryview(ffi.buffer(spans)).cast("Q").tolist())
+        return zip(ends, ends, strict=False)
+
+    def unpack(self, format: str, start: int = 0) -> Iterator[tuple[Any, ...]]:
+        """The values at `start` of each frame's contents, a tuple a frame: what Python code that
+        looks at a header needs, for less than a view. `format` is of the struct module; bytes
+        outside a frame are 0.
+        """
+        home, layout = self._check(), _layout(format)
+        rows = self._core.ffi.new("unsigned char[]", layout.size * self._count)
+        self._core.lib.ebpfasm_held_umem_read(
+            home.umem.handle, self._pointer, self._count, start, layout.size, rows
+        )
+        return layout.iter_unpack(self._core.ffi.buffer(rows))
+
+    def pack(self, format: str, rows: Iterable[Sequence[Any]], start: int = 0) -> None:
+        """Write values to `start` of each frame's contents, a row of them a frame, as unpack()
+        reads them. Raises LoadError (xsk-frame) as write() does, and struct.error.
+        """
+        layout = _layout(format)
+        packed = b"".join(starmap(layout.pack, rows))
+        if len(packed) != layout.size * self._count:
+            raise ValueError(f"{self._count} rows are needed, not {len(packed) // layout.size}")
+        self._write(start, layout.size, packed, layout.size)
 
     def split(self, mask: npt.ArrayLike) -> Batch:
         """Move the frames where `mask` is true to a batch of their own, which is returned."""
@@ -202,7 +221,8 @@ class Batch(Closing):
         chosen = numpy.asarray(mask, bool)
         if chosen.shape != (len(self),):
             raise ValueError(f"the mask has {len(self)} values, not shape {chosen.shape}")
-        taken = Batch(home, self.descriptors[chosen])
+        taken = Batch(home, None, 0)
+        taken._keep(self.descriptors[chosen])
         self._keep(self.descriptors[~chosen])
         return taken
 
@@ -218,9 +238,9 @@ class Batch(Closing):
         to: XskSocket = home if via is None else via  # type: ignore[assignment]
         if to.umem is not home.umem:
             raise faults.bad_frame(f"the batch is of another UMEM than {to!r}")
-        count = len(self.descriptors)
+        count = self._count
         before = self.packets if to.settings.multi_buffer else count
-        sent = to.send_array(self.pointer(), count, timeout)
+        sent = to.send_array(self._pointer, count, timeout)
         if sent == count:
             self._home = None
             return before
@@ -232,10 +252,10 @@ class Batch(Closing):
         home = self._home
         if home is None:
             return
-        lib, count = self._core.lib, len(self.descriptors)
+        lib, count = self._core.lib, self._count
         if (
             count
-            and lib.ebpfasm_held_xsk_release_all(home.handle, self.pointer(), count, home.bad) < 0
+            and lib.ebpfasm_held_xsk_release_all(home.handle, self._pointer, count, home.bad) < 0
         ):
             at = int(home.bad[0])
             address = int(self.addresses[at])
@@ -255,14 +275,9 @@ class Batch(Closing):
         """Whether the leases have ended."""
         return self._home is None
 
-    def pointer(self) -> Any:
-        """The descriptors as C takes them."""
-        if self._pointer is None:
-            self._pointer = self._core.ffi.from_buffer("struct ebpfasm_desc[]", self.descriptors)
-        return self._pointer
-
     def _keep(self, descriptors: npt.NDArray[np.void]) -> None:
-        self.descriptors, self._pointer = descriptors, None
+        self._array, self._count = descriptors, len(descriptors)
+        self._pointer = self._core.ffi.from_buffer("struct ebpfasm_desc[]", descriptors)
 
     def _check(self) -> Rings:
         if self._home is None:

@@ -40,8 +40,8 @@ class Frame:
     first one, `bytes(frame)` all of it.
     """
 
-    # `home` is the socket, and None when the lease is over.
-    __slots__ = ("_length", "_view", "home", "place")
+    # `home` is the socket, and None when the lease is over; `view` is `data` once it was made.
+    __slots__ = ("_length", "home", "place", "view")
 
     rest: tuple[Frame, ...] = ()
     options = 0
@@ -50,23 +50,22 @@ class Frame:
         self.home: Rings | None = home
         self.place = place
         self._length = length
-        self._view: memoryview | None = None
+        self.view: memoryview | None = None
 
     # ---- contents
 
     @property
     def data(self) -> memoryview:
         """The contents, to read and write in place. Raises ValueError after the lease."""
-        view = self._view
+        view = self.view
         if view is None:
             home = self.home
             if home is None:
                 raise ValueError(_GONE)
             # As Umem.view, without the call.
-            place, size = self.place, home.frame_size
-            exporter = home.exporters[place // size] or home.umem.exporter(place // size)
-            begin = place % size
-            view = self._view = memoryview(exporter)[begin : begin + self._length]
+            index, begin = divmod(self.place, home.frame_size)
+            exporter = home.exporters[index] or home.umem.exporter(index)
+            view = self.view = memoryview(exporter)[begin : begin + self._length]
         return view
 
     @property
@@ -133,9 +132,9 @@ class Frame:
 
     def _move(self, place: int, length: int) -> memoryview:
         self._check()
-        if self._view is not None:
-            self._view.release()  # BufferError where an array is over it
-            self._view = None
+        if self.view is not None:
+            self.view.release()  # BufferError where an array is over it
+            self.view = None
         self.place, self._length = place, length
         return self.data
 
@@ -196,9 +195,10 @@ class Frame:
     def keep(self) -> Frame:
         """Take the lease over the end of the loop's body: it goes on in the Frame returned."""
         taken = KEPT[type(self)](self._check(), self.place, self._length)
-        if self._view is not None:
-            self._view.release()
-        self.home = self._view = None
+        if self.view is not None:
+            self.view.release()
+            taken.data  # noqa: B018 - so that its end looks for slices too
+        self.home = self.view = None
         return taken
 
     @property
@@ -212,15 +212,15 @@ class Frame:
 
     def let_go(self) -> None:
         """End all views, or raise BufferError: then the lease goes on."""
-        view = self._view
+        view = self.view
         if view is None:
             return
         view.release()
+        self.view = None
         home = self.home or self._check()
         # As Umem.viewed, without the calls.
-        is_used = getrefcount(home.exporters[self.place // home.frame_size]) > 2
-        self._view = None
-        if is_used:
+        if getrefcount(home.exporters[self.place // home.frame_size]) > 2:
+            self.data  # noqa: B018 - a new view, so that the next attempt looks again
             raise BufferError(_IN_USE)
 
     def _check(self) -> Rings:
@@ -324,7 +324,7 @@ class _Forgettable(Frame):
         home = getattr(self, "home", None)
         if home is None:
             return
-        self.home = self._view = None
+        self.home = self.view = None
         index = self.place // home.frame_size
         home.umem.abandon(index)
         warnings.warn(f"a lease of frame {index} was forgotten", ResourceWarning, stacklevel=2)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import struct
 from array import array
 from collections import deque
@@ -9,10 +10,10 @@ from collections.abc import Iterable, Iterator
 from itertools import repeat
 from typing import TYPE_CHECKING, Any, overload
 
-from ebpfasm.runtime.xsk.batch import Batch, received
+from ebpfasm.runtime.xsk.batch import Batch
 from ebpfasm.runtime.xsk.frames import Frame, Packet
 from ebpfasm.runtime.xsk.options import MOST_FRAGMENTS, PKT_CONTD
-from ebpfasm.runtime.xsk.rings import BURST, READABLE, Rings, Settings, deadline_of
+from ebpfasm.runtime.xsk.rings import BURST, Rings, Settings, deadline_of
 from ebpfasm.runtime.xsk.umem import Umem
 
 if TYPE_CHECKING:
@@ -30,6 +31,8 @@ class Receiving(Rings):
     def __init__(self, umem: Umem, settings: Settings) -> None:
         self._pending: deque[Frame] = deque()
         super().__init__(umem, settings)
+        self.fragments = MOST_FRAGMENTS * settings.multi_buffer
+        self._receive = self.core.lib.ebpfasm_held_xsk_recv
 
     @overload
     def recv(self, timeout: None = None) -> Frame: ...
@@ -54,8 +57,10 @@ class Receiving(Rings):
     def recv_batch(self, limit: int = BURST, timeout: float | None = None) -> Batch:
         """Receive up to `limit` frames at once; none when the time is over. Raises as recv()."""
         if self._pending:
-            return received(self, limit, self._take_pending(limit))
-        return received(self, limit, timeout=timeout)
+            waiting = self._take_pending(limit)
+            return Batch(self, self.descriptors(waiting), len(waiting))
+        descs = self.descriptors(limit + self.fragments)
+        return Batch(self, descs, self.receive(descs, limit, 0, timeout))
 
     def frames(self, timeout: float | None = None, burst: int = BURST) -> Iterator[Frame]:
         """Receive packet after packet, each leased for the loop's body, until none comes in time.
@@ -97,8 +102,12 @@ class Receiving(Rings):
                 for taken, frame in enumerate(frames, 1):  # noqa: B007 - used when it is left
                     yield frame
                     if frame.home is not None:
-                        frame.let_go()
-                        _end(frame, done)
+                        if frame.view is not None or frame.rest:
+                            frame.let_go()
+                        frame.home = None
+                        done.append(frame.place)
+                        if frame.rest:
+                            _end_rest(frame, done)
                 frame = None
             finally:
                 if frame is not None:  # left in the body, or views were kept
@@ -127,7 +136,7 @@ class Receiving(Rings):
             frame.let_go()
         except BufferError:
             for each in (frame, *frame.rest):
-                each.home = None
+                each.home = each.view = None
                 self.umem.abandon(each.place // self.frame_size)
         else:
             _end(frame, done)
@@ -150,14 +159,20 @@ class Receiving(Rings):
 
     def receive(self, descs: Any, limit: int, peek: int, timeout: float | None) -> int:
         """Receive descriptors, or wait for them; how many. recv_batch calls this."""
-        receive = self.core.lib.ebpfasm_held_xsk_recv
+        receive = self._receive
         if self._unkicked:
             self.flush()
         count: int = receive(self.handle, descs, limit, peek)
-        if not count and timeout != 0:
-            deadline = deadline_of(timeout)
-            while not count and self.wait(READABLE, deadline):
-                count = receive(self.handle, descs, limit, peek)
+        if count > 0 or (count == 0 and timeout == 0):
+            return count
+        deadline = deadline_of(timeout)
+        while not count:
+            until = self.slice_of(deadline)
+            if until is None:
+                return 0
+            count = self.core.lib.ebpfasm_xsk_recv_until(self.handle, descs, limit, peek, until)
+            if count == -errno.EINTR:
+                count = 0
         if count < 0:
             self.fail(count)
         return count
@@ -198,6 +213,10 @@ class Receiving(Rings):
 def _end(frame: Frame, done: list[int]) -> None:
     frame.home = None
     done.append(frame.place)
+    _end_rest(frame, done)
+
+
+def _end_rest(frame: Frame, done: list[int]) -> None:
     for each in frame.rest:
         each.home = None
         done.append(each.place)

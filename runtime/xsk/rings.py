@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import select
 import time
 from typing import Any, NoReturn
 
@@ -23,7 +22,6 @@ from ebpfasm.runtime.xsk.options import (
 from ebpfasm.runtime.xsk.umem import Umem
 
 BURST = 64
-READABLE = select.POLLIN
 
 _SLICE = 100_000_000  # ns in C at a time: what is down, or gone, wakes nobody
 _SOON = 50_000  # ns: completions wake nobody, so they are looked for again
@@ -81,6 +79,9 @@ class Rings(Descriptor):
 
     def __init__(self, umem: Umem, settings: Settings) -> None:
         self.core = faults.core()
+        # Descriptors are written before they are read, so they need not be cleared.
+        self._new = self.core.ffi.new_allocator(should_clear_after_alloc=False)
+        self._array = self.core.ffi.typeof("struct ebpfasm_desc[]")
         self.umem = umem
         self.frame_size, self.exporters = umem.frame_size, umem.exporters
         self.settings = settings
@@ -97,7 +98,7 @@ class Rings(Descriptor):
 
     def descriptors(self, content: Any) -> Any:
         """An array of struct xdp_desc: so many, or of these values."""
-        return self.core.ffi.new("struct ebpfasm_desc[]", content)
+        return self._new(self._array, content)
 
     def flush(self) -> None:
         """Tell the kernel to send what is in the tx ring. Raises LoadError: xsk-interface."""
@@ -145,14 +146,23 @@ class Rings(Descriptor):
         Signal handlers run at once, so Ctrl-C raises here. Raises LoadError, and ValueError when
         the socket is closed.
         """
-        now = time.monotonic_ns()
-        if deadline is not None and now >= deadline:
+        until = self.slice_of(deadline)
+        if until is None:
             return False
-        until = now + _SLICE if deadline is None else min(deadline, now + _SLICE)
         outcome = self.core.lib.ebpfasm_xsk_wait(self.handle, events, until)
         if outcome < 0 and outcome != -errno.EINTR:
             self.fail(outcome)
         return True
+
+    @staticmethod
+    def slice_of(deadline: int | None) -> int | None:
+        """Until when to wait in C at a time; None when the time is over."""
+        now = time.monotonic_ns()
+        if deadline is None:
+            return now + _SLICE
+        if now >= deadline:
+            return None
+        return min(deadline, now + _SLICE)
 
     def wait_for_completions(self, deadline: int | None) -> bool:
         """Wait a little for frames to be sent; False when the time is over."""

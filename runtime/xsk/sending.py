@@ -6,7 +6,7 @@ import errno
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from ebpfasm.runtime.xsk import faults
-from ebpfasm.runtime.xsk.batch import Batch, allocated
+from ebpfasm.runtime.xsk.batch import Batch
 from ebpfasm.runtime.xsk.frames import Bytes, Descriptor, Frame, Packet
 from ebpfasm.runtime.xsk.rings import BURST, Rings, deadline_of
 
@@ -27,12 +27,18 @@ class Sending(Rings):
             raise TimeoutError("no frame came free in time")
         return self.kept(self, self._one[0].address, 0)
 
-    def alloc_batch(self, count: int = BURST, timeout: float | None = None) -> Batch:
+    def alloc_batch(
+        self, count: int = BURST, timeout: float | None = None, *, length: int = 0
+    ) -> Batch:
         """Take up to `count` free frames, at least one, to be filled and sent. Raises as alloc().
 
-        Their lengths are 0: set them. None are taken when the time is over.
+        They are `length` bytes long, until their `lengths` are set. None are taken when the time
+        is over.
         """
-        return allocated(self, count, timeout)
+        if not 0 <= length <= self.umem.room:
+            raise faults.bad_frame(f"{length} bytes do not fit in a frame of {self.umem.room}")
+        descs = self.descriptors(count)
+        return Batch(self, descs, self.allocate(descs, count, timeout, length))
 
     def send(self, data: Bytes | Frame, timeout: float | None = None, *, kick: bool = True) -> None:
         """Send a packet: bytes, which are copied into a free frame, or a lease.
@@ -148,17 +154,17 @@ class Sending(Rings):
         count = self.core.lib.ebpfasm_held_umem_timestamps(self.umem.handle, found, 4096)
         return [(found[i].ticket, found[i].time) for i in range(count)]
 
-    def allocate(self, descs: Any, count: int, timeout: float | None) -> int:
+    def allocate(self, descs: Any, count: int, timeout: float | None, length: int = 0) -> int:
         """Take free frames, or wait for them; how many. alloc_batch calls this."""
         take = self.core.lib.ebpfasm_held_umem_take
-        taken: int = take(self.umem.handle, descs, count)
+        taken: int = take(self.umem.handle, descs, count, length)
         if taken:
             return taken
         deadline = deadline_of(timeout)
         while not taken:
             self.fd  # noqa: B018 - raises where the socket is closed
             on_the_way = self.tend()
-            taken = take(self.umem.handle, descs, count)
+            taken = take(self.umem.handle, descs, count, length)
             if taken:
                 break
             if not on_the_way:

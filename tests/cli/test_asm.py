@@ -54,6 +54,15 @@ def test_asm_writes_raw_hex_and_c(ebpfasm: Command, tmp_path: Path) -> None:
     subprocess.run([find_tool("clang"), "-fsyntax-only", tmp_path / "x.c"], check=True)
 
 
+def test_asm_writes_a_header_that_may_be_included_twice(ebpfasm: Command, tmp_path: Path) -> None:
+    assert ebpfasm("asm", COUNTER, "-o", tmp_path / "x.h").status == 0
+    (tmp_path / "main.c").write_text(
+        '#include "x.h"\n#include "x.h"\n'
+        '_Static_assert(sizeof(xdp_stats) == 14 * 8, "fourteen slots");\n'
+    )
+    subprocess.run([find_tool("clang"), "-fsyntax-only", tmp_path / "main.c"], check=True)
+
+
 def test_disasm_gives_text_that_assembles_to_the_same_bytes(
     ebpfasm: Command, tmp_path: Path
 ) -> None:

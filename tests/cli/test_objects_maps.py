@@ -111,7 +111,7 @@ def test_flags_say_whether_an_element_may_or_must_be_there(ebpfasm: Command) -> 
 
 def test_values_for_each_cpu_are_a_list(ebpfasm: Command) -> None:
     with created(type="percpu_hash") as made:
-        from ebpfasm.runtime.values import possible_cpus
+        from ebpfasm.runtime.cpus import possible_cpus
 
         values = [10 + cpu for cpu in range(possible_cpus())]
         assert ebpfasm("map", "set", made.id, 3, json.dumps(values)).status == 0

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 import ebpfasm
+from ebpfasm.asm.objects import assemble_object
 from ebpfasm.elf import collection_of, read_object
 from ebpfasm.errors import BtfError, ElfError, LineSpan
 from ebpfasm.ir import Instruction, instructions_of
@@ -205,17 +206,30 @@ def test_what_text_cannot_say_stands_beside_it_as_a_comment() -> None:
     assert "call bpf_task_acquire  # of the kernel" in text
 
 
-def test_an_address_before_a_variable_has_a_negative_offset_into_it() -> None:
-    spec = ebpfasm.open(compiled("data"))
-    found = [
-        each.ref
-        for body in spec.programs["uses_all"].functions
-        for each in instructions_of(body.instructions)
-        if isinstance(each.ref, VarRef)
-    ]
-    table = spec.variables["table"]
-    assert found
-    assert {ref.map for ref in found} == {table.map}
+BEFORE = """
+.section .data,"aw",@progbits
+first: .long 1
+.globl second
+.type second,@object
+.size second,4
+second: .long 2
+.section tc,"ax",@progbits
+.globl f
+.type f,@function
+f:
+    r1 = second-4 ll
+    r2 = first-1 ll
+    r0 = second+8 ll
+    exit
+"""
+
+
+def test_an_address_may_lie_before_or_behind_its_variable() -> None:
+    program = collection_of(assemble_object(BEFORE, "x.s"), "x.o").programs["f"]
+    found = [each.ref for each in instructions_of(program.instructions) if each.ref is not None]
+    assert found == [
+        VarRef(".data", "second", 0), VarRef(".data", "", -1), VarRef(".data", "second", 12),
+    ]  # fmt: skip
 
 
 # Variables ---------------------------------------------------------------------------------------

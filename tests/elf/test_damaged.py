@@ -264,3 +264,13 @@ def test_a_thousand_mistakes_are_not_all_told() -> None:
     with pytest.raises(ElfError) as problem:
         collection_of(Object((section,), symbols))
     assert len(problem.value.diagnostics) == 100
+
+
+@pytest.mark.tool("clang")
+def test_maps_that_are_cut_short_are_named() -> None:
+    whole = read_object(compiled("legacy", "-DKIND=1", "-g0").read_bytes())
+    maps = next(each for each in whole.sections if each.name == "maps")
+    cut = replace(maps, content=maps.content[:15])
+    sections = tuple(cut if each is maps else each for each in whole.sections)
+    with pytest.raises(ElfError, match=r"error\[elf-map\]: x.o: map \w+ at .* is cut short"):
+        collection_of(replace(whole, sections=sections), "x.o")

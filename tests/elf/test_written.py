@@ -69,3 +69,13 @@ def test_reading_what_was_written_gives_the_same_collection(name: str) -> None:
     assert again.variables == spec.variables
     assert again.kconfig == spec.kconfig
     assert again.license == spec.license
+
+
+def test_minus_one_is_a_number_like_any_other() -> None:
+    text = (
+        ".section tc\nf: r0 = *(u8 *)(r1 - 1); *(u8 *)(r1 - 1) = -1; r2 = -1 ll\n"
+        "if r0 == -1 goto -1; lock *(u32 *)(r1 - 1) += r0; goto -1; gotol -1; exit\n"
+    )
+    spec = ebpfasm.assemble(text)
+    again = ebpfasm.open(ebpfasm.to_elf(spec))
+    assert ebpfasm.encode(again.programs["f"]) == ebpfasm.encode(spec.programs["f"])

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from ebpfasm.errors import LoadError
 from ebpfasm.ir.specs import KconfigKind, KconfigSpec
 from ebpfasm.runtime.loading import kallsyms, kconfig
-from ebpfasm.runtime.loading.release import kernel_version, version_code
+from ebpfasm.runtime.release import kernel_version, version_code
 
 
 def extern(
@@ -144,6 +144,18 @@ def test_versions_are_the_kernels_own(
 def test_a_release_that_tells_nothing_is_no_version() -> None:
     assert version_code("", "", "unknown") == 0
     assert kernel_version() > 0
+
+
+@pytest.mark.kernel
+def test_what_libbpf_adds_to_the_configuration_is_there() -> None:
+    cookie = KconfigSpec("LINUX_HAS_BPF_COOKIE", 0, 1, "bool", False, False)
+    wrapper = KconfigSpec("LINUX_HAS_SYSCALL_WRAPPER", 1, 1, "bool", False, False)
+    names = Path("/proc/kallsyms").read_text()
+    wrapped = re.search(r" __(x64|arm64|s390x|riscv|ia32)_sys_bpf$", names, re.MULTILINE)
+    assert kconfig.values([cookie, wrapper], {}, "little") == {
+        0: bytes([kernel_version() >= 5 << 16 | 15 << 8]),
+        1: bytes([wrapped is not None]),
+    }
 
 
 @pytest.mark.kernel

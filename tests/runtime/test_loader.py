@@ -3,6 +3,7 @@ from __future__ import annotations
 import errno
 import os
 import re
+import signal
 import subprocess
 import sys
 from dataclasses import replace
@@ -11,8 +12,16 @@ from pathlib import Path
 import pytest
 
 from ebpfasm.asm import assemble
-from ebpfasm.errors import EncodeError, LoadError
-from ebpfasm.ir import CollectionSpec, Instruction, MapSpec, collect
+from ebpfasm.errors import EncodeError, LoadError, Source, Span
+from ebpfasm.ir import (
+    CollectionSpec,
+    Instruction,
+    MapSpec,
+    ProgramSpec,
+    collect,
+    instructions_of,
+)
+from ebpfasm.runtime import syscall
 from ebpfasm.runtime.loader import load
 from tests.runtime.samples import bpftool, counting, descriptors, passing
 
@@ -145,6 +154,48 @@ def test_long_logs_are_read_to_their_end() -> None:
     assert len(refusal.log) > 1 << 18
     assert refusal.diagnostics[0].span is not None
     assert refusal.diagnostics[0].span.line == 30_003
+
+
+def test_a_log_may_hold_bytes_that_are_no_utf_8() -> None:
+    source = Source("bad.c", "a += \udce4;")
+    items = instructions_of(assemble("r0 += r3; exit").programs["main"].instructions)
+    at = Span(source, 0, len(source.text))
+    program = ProgramSpec("bad", "xdp", "xdp", tuple(replace(each, span=at) for each in items))
+    with pytest.raises(LoadError) as refusal:
+        load(collect([program]))
+    assert "; a += \\xe4;" in refusal.value.log
+    assert "R3 !read_ok" in str(refusal.value)
+
+
+COUNTDOWN = ".section xdp\nmain:\nr0 = 0\nl: r0 += 1\nif r0 != 100000 goto l\nexit\n"
+
+
+def test_a_load_that_a_signal_interrupts_is_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    results: list[int] = []
+    engine = syscall._engine()
+
+    def listening(command: int, attributes: bytearray) -> int:
+        result = engine.call(command, attributes)
+        if command == syscall.PROG_LOAD:
+            results.append(result)
+        return result
+
+    heard = engine._replace(call=listening)
+    monkeypatch.setattr(syscall, "_engine", lambda: heard)
+    spec = assemble(COUNTDOWN)
+    before = signal.signal(signal.SIGALRM, lambda *_: None)
+    try:
+        for after in (0.01, 0.003, 0.03, 0.001, 0.1) * 10:
+            results.clear()
+            signal.setitimer(signal.ITIMER_REAL, after)
+            load(spec).close()
+            signal.setitimer(signal.ITIMER_REAL, 0)
+            if -errno.EAGAIN in results:
+                break
+    finally:
+        signal.signal(signal.SIGALRM, before)
+    assert results[0] == -errno.EAGAIN
+    assert results[-1] > 0
 
 
 def test_the_kernel_keeps_fifteen_bytes_of_the_name() -> None:

@@ -13,8 +13,8 @@ from ebpfasm.errors import EncodeError, LoadError, Source, Span
 from ebpfasm.ir import MapSpec
 from ebpfasm.native import native_core
 from ebpfasm.runtime import syscall
+from ebpfasm.runtime.cpus import possible_cpus
 from ebpfasm.runtime.maps import EXIST, NOEXIST, Map, MapOfMaps
-from ebpfasm.runtime.values import possible_cpus
 from tests.runtime.samples import bpftool, descriptors
 from tests.support import need_native
 
@@ -123,6 +123,30 @@ def test_signed_and_untyped_values_come_back_as_they_went_in() -> None:
     with Map.create(spec(key_size=6, key="", value_size=3, value="")) as map:
         map[b"abcdef"] = b"xyz"
         assert dict(map) == {b"abcdef": b"xyz"}
+
+
+@pytest.mark.parametrize("size", [1, 2, 4, 8])
+def test_keys_of_every_size_are_deleted_once(engine: str, size: int) -> None:
+    largest = (1 << 8 * size) - 1
+    with Map.create(spec(key_size=size, key=f"u{8 * size}")) as map:
+        map.update({0: 1, 7: 2, largest: 3})
+        del map[largest], map[(7).to_bytes(size, sys.byteorder)]
+        for missing in (largest, 7, 9):
+            with pytest.raises(KeyError, match=str(missing)):
+                del map[missing]
+        for misfit in (largest + 1, -1, 1 << 64, 0.0, "0", None):
+            with pytest.raises(EncodeError, match="key of map 'sample'"):
+                del map[misfit]
+        assert dict(map) == {0: 1}
+    with pytest.raises(ValueError, match="closed"):
+        del map[0]
+
+
+def test_negative_keys_are_deleted() -> None:
+    with Map.create(spec(key="s32")) as map:
+        map.update({-1: 1, 1: 2})
+        del map[-1]
+        assert dict(map) == {1: 2}
 
 
 SENTENCES = [

@@ -14,8 +14,8 @@ import pytest
 from ebpfasm.errors import EncodeError, LoadError
 from ebpfasm.ir import MapSpec
 from ebpfasm.runtime import syscall
+from ebpfasm.runtime.cpus import possible_cpus
 from ebpfasm.runtime.maps import EXIST, NOEXIST, BatchError, Map, reading
-from ebpfasm.runtime.values import possible_cpus
 from tests.runtime.samples import bpftool
 from tests.support import need_native
 

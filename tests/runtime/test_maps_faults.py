@@ -19,8 +19,8 @@ import pytest
 from ebpfasm.errors import EncodeError, LoadError
 from ebpfasm.ir import MapSpec
 from ebpfasm.runtime import syscall
+from ebpfasm.runtime.cpus import possible_cpus
 from ebpfasm.runtime.maps import EXIST, LOCK, NOEXIST, Map
-from ebpfasm.runtime.values import possible_cpus
 from tests.runtime.samples import descriptors
 from tests.support import need_native
 

@@ -16,7 +16,7 @@ from ebpfasm.errors import LoadError, NotSupported
 from ebpfasm.ir import CollectionSpec, ProgramSpec, collect
 from ebpfasm.isa.kinds import PROGRAM_TYPES
 from ebpfasm.runtime.loader import load
-from ebpfasm.runtime.loading.release import is_older_than
+from ebpfasm.runtime.release import is_older_than
 from ebpfasm.runtime.statistics import run_statistics
 from tests.elf.objects import compiled
 from tests.runtime.samples import bpftool

@@ -13,9 +13,9 @@ from ebpfasm.asm import assemble
 from ebpfasm.errors import LoadError, NotSupported
 from ebpfasm.ir import collect
 from ebpfasm.runtime import testrun
+from ebpfasm.runtime.cpus import possible_cpus
 from ebpfasm.runtime.loader import load
 from ebpfasm.runtime.run import run
-from ebpfasm.runtime.values import possible_cpus
 from tests.runtime.samples import bpftool, counting, descriptors, passing
 
 pytestmark = pytest.mark.kernel
@@ -278,3 +278,33 @@ def test_a_frame_that_cannot_be_run_ends_it() -> None:
         with pytest.raises(LoadError, match="a frame has at least 14 bytes"):
             program.test_run_each([FRAME, FRAME, b"short", FRAME])
         assert live.maps["counts"][0] == 2
+
+
+def test_a_frame_that_a_program_changes_comes_out_changed_each_time() -> None:
+    source = (
+        ".section xdp\nmark:\n r2 = *(u32 *)(r1 + 0)\n r3 = *(u32 *)(r1 + 4)\n r4 = r2\n r4 += 14\n"
+        " r0 = 1\n if r4 > r3 goto out\n r0 = *(u8 *)(r2 + 0)\n r0 ^= 1\n *(u8 *)(r2 + 0) = r0\n"
+        " r0 = 2\nout:\n exit\n"
+    )
+    with load(assemble(source)) as live:
+        program = live.programs["mark"]
+        frames = [FRAME, FRAME, b"\x01" + FRAME[1:], FRAME + b"more", FRAME]
+        outcomes = [program.test_run(frame) for frame in frames]
+    assert [(each.retval, each.data_out) for each in outcomes] == [
+        (2, bytes([frame[0] ^ 1]) + frame[1:]) for frame in frames
+    ]
+
+
+def test_a_long_run_and_the_short_ones_behind_it_say_the_same() -> None:
+    # A long frame costs a hundred thousand rounds.
+    source = (
+        ".section xdp\nrounds:\n r2 = *(u32 *)(r1 + 0)\n r3 = *(u32 *)(r1 + 4)\n r3 -= r2\n"
+        " r0 = 2\n if r3 < 1000 goto out\n r1 = 0\nagain:\n r1 += 1\n"
+        " if r1 < 100000 goto again\n r0 = 1\nout:\n exit\n"
+    )
+    with load(assemble(source)) as live:
+        program = live.programs["rounds"]
+        long = FRAME.ljust(1200, b"x")
+        outcomes = [program.test_run(frame) for frame in (FRAME, long, long, FRAME, FRAME)]
+    assert [each.retval for each in outcomes] == [2, 1, 1, 2, 2]
+    assert [each.data_out for each in outcomes] == [FRAME, long, long, FRAME, FRAME]

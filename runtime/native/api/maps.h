@@ -39,6 +39,8 @@ int64_t ebpfasm_held_get(uint64_t element);
 int64_t ebpfasm_held_get_wide(uint64_t tag, uint64_t key);
 long ebpfasm_held_put(uint64_t element, uint64_t value);
 long ebpfasm_held_put_wide(uint64_t tag, uint64_t key, uint64_t value);
+long ebpfasm_held_drop(uint64_t element);
+long ebpfasm_held_drop_wide(uint64_t tag, uint64_t key);
 
 /*
  * Update or delete `count` elements one by one: keys[i * key_size], values[i * value_size]. They

@@ -3,19 +3,24 @@ struct ebpfasm_test_run {
     int prog_fd;
     uint32_t repeat, flags, cpu, batch_size;
     uint32_t retval, duration;
-    unsigned char *data_out, *ctx_in, *ctx_out;
-    uint32_t data_room, ctx_size, ctx_room; /* bytes there are */
+    unsigned char *data, *data_out, *ctx_in, *ctx_out;
+    uint32_t data_size, data_room, ctx_size, ctx_room; /* bytes there are */
     uint32_t data_size_out, ctx_size_out; /* bytes that came, or would have come */
+    int error; /* 0, or the last run's -errno */
 };
 
 /*
- * Run a program once on a frame of `size` bytes, 0 for none (BPF_PROG_TEST_RUN). Returns
- * data_size_out << 32 | retval, or -errno.
+ * Run a program once on run->data (BPF_PROG_TEST_RUN); `run` is the address of a struct
+ * ebpfasm_test_run. Where it has no context and the frame came out as it went in, returns
+ * duration << 32 | retval; else, and where it failed, -1, and the struct says what came.
  */
-int64_t ebpfasm_test_run(struct ebpfasm_test_run *run, const unsigned char *data, uint32_t size);
+int64_t ebpfasm_test_run(uint64_t run);
+
+/* The same where the run before took less than 20 microseconds; else does nothing, returns -2. */
+int64_t ebpfasm_held_test_run(uint64_t run);
 
 /*
- * The same for frame after frame, which lie behind each other in `data`. Frame i is sizes[i] bytes;
+ * Run it on frame after frame, which lie behind each other in `data`. Frame i is sizes[i] bytes;
  * what becomes of it goes behind the others into `out`, which has `room` bytes, retvals[i],
  * durations[i] and sizes_out[i]. Returns how many ran; *error is -errno of the next one, or
  * -ENOBUFS where there is no room for what came out of it.

@@ -34,7 +34,8 @@ void ebpfasm_umem_delete(struct ebpfasm_umem *umem);
 /* How many frames are free, the user's, in the kernel to receive and to send; and strays. */
 void ebpfasm_held_umem_census(struct ebpfasm_umem *umem, uint64_t *counts);
 /* Make up to `count` free frames the user's; how many. Each begins behind the headroom. */
-long ebpfasm_held_umem_take(struct ebpfasm_umem *umem, struct ebpfasm_desc *descs, uint32_t count);
+long ebpfasm_held_umem_take(struct ebpfasm_umem *umem, struct ebpfasm_desc *descs, uint32_t count,
+                            uint32_t length);
 /* Give the user's frames back. -EINVAL for a frame that is not the user's: *bad is its position,
  * and those before it are given back. */
 long ebpfasm_held_umem_give(struct ebpfasm_umem *umem, const struct ebpfasm_desc *descs,
@@ -99,6 +100,9 @@ void ebpfasm_held_xsk_counters(struct ebpfasm_xsk *xsk, struct ebpfasm_xsk_count
  */
 long ebpfasm_held_xsk_recv(struct ebpfasm_xsk *xsk, struct ebpfasm_desc *descs, uint32_t limit,
                            int peek);
+/* The same, waiting for a first packet: 0 where none came until `deadline`, or before that. */
+long ebpfasm_xsk_recv_until(struct ebpfasm_xsk *xsk, struct ebpfasm_desc *descs, uint32_t limit,
+                            int peek, int64_t deadline);
 long ebpfasm_held_xsk_unread(struct ebpfasm_xsk *xsk, const struct ebpfasm_desc *descs,
                              uint32_t count);
 /*

@@ -21,7 +21,6 @@ long apart SEC(".bss.apart");
 
 static __attribute__((noinline)) int previous(unsigned long index)
 {
-	/* An address before the variable: the addend is negative. */
 	index &= 7;
 	return index ? table[index - 1] : 0;
 }

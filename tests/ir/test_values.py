@@ -3,7 +3,7 @@ import sys
 import pytest
 
 from ebpfasm.errors import EncodeError
-from ebpfasm.runtime.values import PerCpu, count_cpus, plain
+from ebpfasm.ir.values import PerCpu, plain
 
 
 def test_sizes_without_a_type_are_unsigned_integers_or_bytes() -> None:
@@ -69,7 +69,3 @@ def test_a_value_for_every_cpu_must_be_given() -> None:
             "error[map-value]: the value of map 'm' is a sequence of 3 values, "
             f"one for each possible CPU; {shown}"
         )
-
-
-def test_cpu_lists_are_counted() -> None:
-    assert [count_cpus(text) for text in ("0\n", "0-3", "0-1,4-7,9")] == [1, 4, 7]
