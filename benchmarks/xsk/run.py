@@ -202,7 +202,7 @@ class Bench:
             time.sleep(0.1)
             if way is None:
                 words = (kind, self._pair.near_name, redirect.map.id, self._seconds)
-                command = [self._peer, *map(str, words)]
+                command = [str(self._peer), *map(str, words)]
                 done = subprocess.run(command, capture_output=True, text=True, check=True)
                 rate, used = done.stdout.split()
                 return float(rate), float(used)
