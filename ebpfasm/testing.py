@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from ebpfasm.analysis.vm.coverage import Coverage
     from ebpfasm.ir import CollectionSpec, ProgramSpec
     from ebpfasm.runtime.anywhere import AnyCollection
-    from ebpfasm.runtime.veth import VethPair
+    from ebpfasm.runtime.network.veth import VethPair
 
 _COVERAGE: pytest.StashKey[Coverage] = pytest.StashKey()
 
@@ -48,7 +48,7 @@ def veth() -> Iterator[VethPair]:
     `veth.near_name` in `veth.near` is the end for programs; `veth.send(frames)` makes exactly
     those frames arrive there. Needs CAP_SYS_ADMIN and CAP_NET_ADMIN.
     """
-    from ebpfasm.runtime.veth import VethPair
+    from ebpfasm.runtime.network.veth import VethPair
 
     with VethPair() as pair:
         yield pair

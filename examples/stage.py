@@ -20,7 +20,7 @@ from pathlib import Path
 
 from ebpfasm import Program
 from ebpfasm.errors import EbpfError
-from ebpfasm.runtime.veth import VethPair
+from ebpfasm.runtime.network.veth import VethPair
 
 # Ethernet, IPv4 10.0.0.2 -> 10.0.0.1, UDP 4000 -> 4001, 10 bytes: 52 bytes in all.
 UDP_FRAME = bytes.fromhex(

@@ -108,7 +108,7 @@ def open_anywhere(
     world_options = {name: options.pop(name) for name in _OF_WORLD if name in options}
     world = World(spec.maps.values(), **world_options)
     if spec.kconfig:
-        from ebpfasm.runtime.vm_kconfig import configure
+        from ebpfasm.runtime.vm.kconfig import configure
 
         configure(world, spec.kconfig.values(), kconfig or {})
     options |= {"world": world, "coverage": coverage, "native": engine != "reference"}

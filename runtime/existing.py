@@ -8,9 +8,9 @@ from dataclasses import replace
 from ebpfasm.errors import LoadError, error
 from ebpfasm.ir.specs import MapSpec, MapTypes, ProgramSpec
 from ebpfasm.runtime import syscall
-from ebpfasm.runtime.ids import open_by_id, walk_ids
-from ebpfasm.runtime.loaded_btf import loaded_btf
-from ebpfasm.runtime.map_info import is_frozen, read_map_info
+from ebpfasm.runtime.info.btf import loaded_btf
+from ebpfasm.runtime.info.ids import open_by_id, walk_ids
+from ebpfasm.runtime.info.map import is_frozen, read_map_info
 from ebpfasm.runtime.maps import Map
 from ebpfasm.runtime.pins import check_shape, open_pin
 from ebpfasm.runtime.programs import Program

@@ -29,9 +29,9 @@ from ebpfasm.ir import MapSpec
 from ebpfasm.ir.specs import VarSpec
 from ebpfasm.isa.codec import ByteOrder
 from ebpfasm.runtime import syscall
-from ebpfasm.runtime.ids import ADMIN, open_by_id
-from ebpfasm.runtime.loaded_btf import LoadedBtf, loaded_btf
-from ebpfasm.runtime.map_info import MapInfo, read_map_info
+from ebpfasm.runtime.info.btf import LoadedBtf, loaded_btf
+from ebpfasm.runtime.info.ids import ADMIN, open_by_id
+from ebpfasm.runtime.info.map import MapInfo, read_map_info
 from ebpfasm.runtime.objects import object_info
 from ebpfasm.runtime.programs import Program
 from ebpfasm.runtime.refusals import refused

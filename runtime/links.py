@@ -28,12 +28,12 @@ from typing import TYPE_CHECKING, Literal, NoReturn, Self
 from ebpfasm.errors import LoadError, error, unsupported
 from ebpfasm.isa.constants import CONSTANTS
 from ebpfasm.runtime import pins, syscall
-from ebpfasm.runtime.ids import open_by_id, walk_ids
-from ebpfasm.runtime.link_info import LinkInfo, read_link_info
+from ebpfasm.runtime.info.ids import open_by_id, walk_ids
+from ebpfasm.runtime.info.link import LinkInfo, read_link_info
 from ebpfasm.runtime.refusals import NETWORK, refused
 
 if TYPE_CHECKING:
-    from ebpfasm.runtime.attaching import Attachable
+    from ebpfasm.runtime.attach.methods import Attachable
 
 __all__ = ["Attachment", "BpfLink", "Link", "LinkInfo", "Links", "Mode", "Via"]
 

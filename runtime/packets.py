@@ -21,7 +21,7 @@ from ebpfasm.runtime.run import (
     snapshot,
     virtual_machine,
 )
-from ebpfasm.runtime.vm import NativeEngine, packets_of
+from ebpfasm.runtime.vm.engine import NativeEngine, packets_of
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,7 +18,7 @@ from ebpfasm.isa.constants import CONSTANTS
 from ebpfasm.isa.kinds import MAP_TYPES
 from ebpfasm.runtime import bpffs, syscall
 from ebpfasm.runtime.descriptor import Descriptor
-from ebpfasm.runtime.map_info import MapInfo, read_map_info
+from ebpfasm.runtime.info.map import MapInfo, read_map_info
 from ebpfasm.runtime.objects import object_info
 from ebpfasm.runtime.refusals import BPF, refused
 

@@ -9,8 +9,8 @@ from typing import TypeVar
 
 from ebpfasm.ir.specs import ProgramSpec
 from ebpfasm.isa.kinds import PROGRAM_TYPES
-from ebpfasm.runtime.attaching import Attachable
-from ebpfasm.runtime.program_info import (
+from ebpfasm.runtime.attach.methods import Attachable
+from ebpfasm.runtime.info.program import (
     JITED,
     XLATED,
     ProgramInfo,

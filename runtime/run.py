@@ -121,7 +121,7 @@ def virtual_machine(
     """
     from ebpfasm.analysis.vm import Interpreter
     from ebpfasm.native import native_core
-    from ebpfasm.runtime.vm import NativeEngine
+    from ebpfasm.runtime.vm.engine import NativeEngine
 
     if functions is not None:
         options["functions"] = functions
@@ -136,7 +136,7 @@ def virtual_machine(
     if coverage is not None:
         coverage.watch(machine.machine.code)
     if program.kconfig and world is None and ".kconfig" not in (maps or {}):
-        from ebpfasm.runtime.vm_kconfig import configure
+        from ebpfasm.runtime.vm.kconfig import configure
 
         configure(machine.world, program.kconfig.values(), kconfig or {})
     return machine

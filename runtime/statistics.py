@@ -14,7 +14,7 @@ from ebpfasm.closing import Closing
 from ebpfasm.errors import LoadError
 from ebpfasm.runtime import syscall
 from ebpfasm.runtime.descriptor import Descriptor
-from ebpfasm.runtime.ids import ADMIN
+from ebpfasm.runtime.info.ids import ADMIN
 from ebpfasm.runtime.refusals import refused
 
 _RUN_TIME = 0  # BPF_STATS_RUN_TIME

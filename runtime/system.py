@@ -13,11 +13,11 @@ from typing import TypeVar
 
 from ebpfasm.errors import LoadError
 from ebpfasm.runtime import syscall
-from ebpfasm.runtime.ids import ADMIN, open_by_id, walk_ids
-from ebpfasm.runtime.link_info import LinkInfo, read_link_info
-from ebpfasm.runtime.loaded_btf import BtfInfo, read_btf_info
-from ebpfasm.runtime.map_info import MapInfo, read_map_info
-from ebpfasm.runtime.program_info import ProgramInfo, read_program_info
+from ebpfasm.runtime.info.btf import BtfInfo, read_btf_info
+from ebpfasm.runtime.info.ids import ADMIN, open_by_id, walk_ids
+from ebpfasm.runtime.info.link import LinkInfo, read_link_info
+from ebpfasm.runtime.info.map import MapInfo, read_map_info
+from ebpfasm.runtime.info.program import ProgramInfo, read_program_info
 from ebpfasm.runtime.refusals import refused
 
 Info = TypeVar("Info")

@@ -14,7 +14,7 @@ from click.testing import CliRunner
 
 from ebpfasm.cli import group
 from ebpfasm.codes import CODES
-from ebpfasm.runtime.veth import VethPair
+from ebpfasm.runtime.network.veth import VethPair
 from examples.stage import UDP_FRAME
 from tests.pages import Reader
 from tests.support import ROOT

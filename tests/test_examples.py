@@ -18,7 +18,7 @@ from ebpfasm import ProgramSpec, RunResult
 from ebpfasm.analysis.vm import pcap
 from ebpfasm.ir import link
 from ebpfasm.runtime.cpus import possible_cpus as cpus
-from ebpfasm.runtime.veth import VethPair
+from ebpfasm.runtime.network.veth import VethPair
 from examples import forms
 from examples.bpf_to_bpf import statistics
 from examples.xdp_firewall.program import VERDICTS

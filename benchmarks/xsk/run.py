@@ -21,7 +21,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
-from ebpfasm.runtime.veth import VethPair
+from ebpfasm.runtime.network.veth import VethPair
 from ebpfasm.runtime.xsk import Redirect, XskSocket
 
 BURST, LENGTH = 64, 60
@@ -204,8 +204,8 @@ class Bench:
                 words = (kind, self._pair.near_name, redirect.map.id, self._seconds)
                 command = [str(self._peer), *map(str, words)]
                 done = subprocess.run(command, capture_output=True, text=True, check=True)
-                rate, used = done.stdout.split()
-                return float(rate), float(used)
+                rate, each = done.stdout.split()
+                return float(rate), float(each)
             with XskSocket.open(self._pair.near_name, attach=redirect) as xsk:
                 begin, used = time.monotonic(), time.process_time()
                 count = way(xsk, self._seconds)

@@ -11,7 +11,7 @@ from ebpfasm.cli.selectors import only, open_link, take, usage, words_argument
 from ebpfasm.cli.tables import print_fields, print_json, print_table
 
 if TYPE_CHECKING:
-    from ebpfasm.runtime.link_info import LinkInfo
+    from ebpfasm.runtime.info.link import LinkInfo
 
 
 @click.group("link")

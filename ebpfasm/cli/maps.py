@@ -13,7 +13,7 @@ from ebpfasm.cli.tables import print_fields, print_json, print_table
 from ebpfasm.cli.values import as_given, put, shown, text_of
 
 if TYPE_CHECKING:
-    from ebpfasm.runtime.map_info import MapInfo
+    from ebpfasm.runtime.info.map import MapInfo
     from ebpfasm.runtime.maps import Map
 
 _FLAGS = ("any", "noexist", "exist", "lock")
@@ -54,7 +54,7 @@ def list_command(as_json: bool) -> None:
 @json_option
 def show_command(words: tuple[str, ...], as_json: bool) -> None:
     """Show what the kernel says of a map."""
-    from ebpfasm.runtime.map_info import is_frozen
+    from ebpfasm.runtime.info.map import is_frozen
 
     with open_map(only(words, "map")) as found:
         fields = {**_fields(found.info()), "frozen": int(is_frozen(found.fd))}

@@ -16,7 +16,7 @@ from ebpfasm.cli.tables import print_fields, print_json, print_table
 
 if TYPE_CHECKING:
     from ebpfasm.asm.reading.dialects import Dialect
-    from ebpfasm.runtime.program_info import ProgramInfo
+    from ebpfasm.runtime.info.program import ProgramInfo
 
 _PROGRAM = "PROGRAM"
 

@@ -16,10 +16,10 @@ from ebpfasm.errors import EbpfError, error
 from ebpfasm.frozen import dataclass
 
 if TYPE_CHECKING:
+    from ebpfasm.runtime.info.map import MapInfo
+    from ebpfasm.runtime.info.program import ProgramInfo
     from ebpfasm.runtime.links import BpfLink
-    from ebpfasm.runtime.map_info import MapInfo
     from ebpfasm.runtime.maps import Map
-    from ebpfasm.runtime.program_info import ProgramInfo
     from ebpfasm.runtime.programs import Program
 
 Way = Literal["id", "name", "pinned", "tag"]

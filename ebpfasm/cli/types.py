@@ -95,8 +95,8 @@ def _named(types: BtfIndex, name: str) -> list[int]:
 def _types(words: tuple[str, ...]) -> BtfIndex:
     from ebpfasm.btf.index import BtfIndex
     from ebpfasm.runtime import kernel_btf, syscall
-    from ebpfasm.runtime.ids import open_by_id
-    from ebpfasm.runtime.loaded_btf import read_btf
+    from ebpfasm.runtime.info.btf import read_btf
+    from ebpfasm.runtime.info.ids import open_by_id
 
     if words and words[0] != "id" and not words[0].isdigit():
         if len(words) > 1:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import ebpfasm
 from ebpfasm.analysis.vm import pcap
-from ebpfasm.runtime.veth import VethPair
+from ebpfasm.runtime.network.veth import VethPair
 from examples import stage
 from examples.frames import ICMP, checksum
 

@@ -9,8 +9,8 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import ebpfasm
-from ebpfasm.runtime.netlink import with_netlink
-from ebpfasm.runtime.netns import Namespace
+from ebpfasm.runtime.network.netlink import with_netlink
+from ebpfasm.runtime.network.netns import Namespace
 from examples import stage
 
 PROGRAM = Path(__file__).with_name("udp_socket_filter.s")

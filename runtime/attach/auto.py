@@ -11,7 +11,7 @@ from ebpfasm.runtime.attach.failures import impossible
 from ebpfasm.runtime.attach.uprobes import split_target
 
 if TYPE_CHECKING:
-    from ebpfasm.runtime.attaching import Attachable
+    from ebpfasm.runtime.attach.methods import Attachable
     from ebpfasm.runtime.links import Link
 
 _Options = dict[str, Any]

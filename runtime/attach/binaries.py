@@ -18,7 +18,7 @@ from ebpfasm.runtime.refusals import meaning
 
 if TYPE_CHECKING:
     from ebpfasm.elf.binaries import FunctionSymbol
-    from ebpfasm.runtime.attaching import Attachable
+    from ebpfasm.runtime.attach.methods import Attachable
 
 
 @dataclass(frozen=True, slots=True)

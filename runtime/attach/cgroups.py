@@ -18,7 +18,7 @@ from ebpfasm.runtime.links import BpfLink, Link
 from ebpfasm.runtime.refusals import NETWORK, meaning
 
 if TYPE_CHECKING:
-    from ebpfasm.runtime.attaching import Attachable
+    from ebpfasm.runtime.attach.methods import Attachable
 
 # What each of the two ways of BPF_PROG_ATTACH lets cgroups below do.
 _SHARING = {

@@ -12,7 +12,7 @@ from ebpfasm.isa.kinds import LINK_TYPES
 from ebpfasm.runtime.refusals import refused
 
 if TYPE_CHECKING:
-    from ebpfasm.runtime.attaching import Attachable
+    from ebpfasm.runtime.attach.methods import Attachable
 
 # What kernels answer that do not know a command, an attach type or a kind of link.
 UNKNOWN = (errno.EINVAL, errno.EOPNOTSUPP, errno.ENOSYS)

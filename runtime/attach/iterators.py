@@ -14,7 +14,7 @@ from ebpfasm.runtime.links import BpfLink
 from ebpfasm.runtime.refusals import TRACING, refused
 
 if TYPE_CHECKING:
-    from ebpfasm.runtime.attaching import Attachable
+    from ebpfasm.runtime.attach.methods import Attachable
     from ebpfasm.runtime.maps import Map
 
 _DETAILS = struct.Struct("=QI")  # where union bpf_iter_link_info is, and its size

@@ -27,13 +27,13 @@ from ebpfasm.runtime.attach.failures import (
     no_links,
 )
 from ebpfasm.runtime.attach.perf import attach_to, no_symbol, open_or_fail
+from ebpfasm.runtime.attach.tracefs import event_id, traceable_functions, tracefs
 from ebpfasm.runtime.links import BpfLink, Link
 from ebpfasm.runtime.perf_event import TRACEPOINT, PerfEvent, pmu_shift, pmu_type
 from ebpfasm.runtime.refusals import TRACING, refused
-from ebpfasm.runtime.tracefs import event_id, traceable_functions, tracefs
 
 if TYPE_CHECKING:
-    from ebpfasm.runtime.attaching import Attachable
+    from ebpfasm.runtime.attach.methods import Attachable
 
 _KALLSYMS = "/proc/kallsyms"
 _GROUP = "ebpfasm"  # of the events that are made in tracefs

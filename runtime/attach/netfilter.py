@@ -14,7 +14,7 @@ from ebpfasm.runtime.links import BpfLink, Link
 from ebpfasm.runtime.refusals import NETWORK
 
 if TYPE_CHECKING:
-    from ebpfasm.runtime.attaching import Attachable
+    from ebpfasm.runtime.attach.methods import Attachable
 
 _DETAILS = struct.Struct("=IIiI")  # family, hook, priority, flags
 _FAMILIES = {"ipv4": 2, "ipv6": 10}  # NFPROTO_*

@@ -8,7 +8,7 @@ from ebpfasm.isa.constants import CONSTANTS
 from ebpfasm.runtime.links import BpfLink, Link
 
 if TYPE_CHECKING:
-    from ebpfasm.runtime.attaching import Attachable
+    from ebpfasm.runtime.attach.methods import Attachable
 
 # "all" is before or behind all others, None leaves it to the kernel, which puts it last.
 Neighbour: TypeAlias = "Attachable | Link | Literal['all'] | None"

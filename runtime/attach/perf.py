@@ -22,7 +22,7 @@ from ebpfasm.runtime.attach.failures import (
     no_links,
 )
 from ebpfasm.runtime.cpus import online_cpus
-from ebpfasm.runtime.link_info import LinkInfo
+from ebpfasm.runtime.info.link import LinkInfo
 from ebpfasm.runtime.links import BpfLink, Link, Links
 from ebpfasm.runtime.perf_event import (
     EVENTS,
@@ -35,7 +35,7 @@ from ebpfasm.runtime.perf_event import (
 from ebpfasm.runtime.refusals import TRACING
 
 if TYPE_CHECKING:
-    from ebpfasm.runtime.attaching import Attachable
+    from ebpfasm.runtime.attach.methods import Attachable
 
 _PERF_EVENT = ATTACH_TYPES.by_name["perf_event"].id
 

@@ -11,12 +11,12 @@ from ebpfasm.isa.constants import CONSTANTS
 from ebpfasm.isa.kinds import ATTACH_TYPES
 from ebpfasm.runtime import syscall
 from ebpfasm.runtime.attach.held import Held
-from ebpfasm.runtime.link_info import LinkInfo
+from ebpfasm.runtime.info.link import LinkInfo
 from ebpfasm.runtime.links import Attachment
 from ebpfasm.runtime.refusals import NETWORK, refused
 
 if TYPE_CHECKING:
-    from ebpfasm.runtime.attaching import Attachable
+    from ebpfasm.runtime.attach.methods import Attachable
 
 # target, program, attach type, flags, program to replace, neighbour, expected revision
 _ATTACH = struct.Struct("=IIIIIIQ")

@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Any
 from ebpfasm.runtime.attach.failures import check_type, failed, impossible
 from ebpfasm.runtime.attach.held import Held
 from ebpfasm.runtime.attach.interfaces import interface
-from ebpfasm.runtime.link_info import LinkInfo
+from ebpfasm.runtime.info.link import LinkInfo
 from ebpfasm.runtime.links import Attachment, Link
 from ebpfasm.runtime.refusals import NETWORK, refused
 
 if TYPE_CHECKING:
-    from ebpfasm.runtime.attaching import Attachable
+    from ebpfasm.runtime.attach.methods import Attachable
 
 _TYPES = ("lwt_in", "lwt_out", "lwt_xmit", "lwt_seg6local")
 
@@ -46,7 +46,7 @@ class RouteLink(Attachment):
         return LinkInfo(0, "route", self._held.program_id, self._ifindex, details)
 
     def _netlink(self, command: str, **more: Any) -> None:
-        from ebpfasm.runtime.netlink import with_netlink
+        from ebpfasm.runtime.network.netlink import with_netlink
 
         with_netlink(
             lambda netlink: netlink.route(command, **self._route, **more),

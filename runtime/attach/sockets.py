@@ -18,12 +18,12 @@ from ebpfasm.runtime.attach.failures import (
     impossible,
 )
 from ebpfasm.runtime.attach.prog_attach import ProgAttachment
-from ebpfasm.runtime.link_info import LinkInfo
+from ebpfasm.runtime.info.link import LinkInfo
 from ebpfasm.runtime.links import Attachment, BpfLink, Link
 from ebpfasm.runtime.refusals import NETWORK, meaning, refused
 
 if TYPE_CHECKING:
-    from ebpfasm.runtime.attaching import Attachable
+    from ebpfasm.runtime.attach.methods import Attachable
     from ebpfasm.runtime.maps import Map
 
 # asm-generic/socket.h

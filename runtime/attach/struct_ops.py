@@ -11,9 +11,9 @@ from ebpfasm.errors import LoadError, error
 from ebpfasm.isa.constants import CONSTANTS
 from ebpfasm.isa.kinds import ATTACH_TYPES
 from ebpfasm.runtime import links, syscall
-from ebpfasm.runtime.link_info import LinkInfo
+from ebpfasm.runtime.info.link import LinkInfo
+from ebpfasm.runtime.info.map import read_map_info
 from ebpfasm.runtime.links import Attachment, BpfLink, Link
-from ebpfasm.runtime.map_info import read_map_info
 from ebpfasm.runtime.refusals import refused
 
 if TYPE_CHECKING:

@@ -19,12 +19,12 @@ from ebpfasm.runtime.attach.failures import (
 from ebpfasm.runtime.attach.held import Held
 from ebpfasm.runtime.attach.interfaces import interface
 from ebpfasm.runtime.attach.order import Neighbour, placing
-from ebpfasm.runtime.link_info import LinkInfo
+from ebpfasm.runtime.info.link import LinkInfo
 from ebpfasm.runtime.links import Attachment, BpfLink, Link
 from ebpfasm.runtime.refusals import NETWORK, refused
 
 if TYPE_CHECKING:
-    from ebpfasm.runtime.attaching import Attachable
+    from ebpfasm.runtime.attach.methods import Attachable
 
 _PARENTS = {"ingress": 0xFFFF_FFF2, "egress": 0xFFFF_FFF3}  # TC_H_CLSACT and TC_H_MIN_*
 _ETH_P_ALL = 3
@@ -171,7 +171,7 @@ class ClsactLink(Attachment):
         return LinkInfo(0, "clsact", self._held.program_id, self._ifindex, details)
 
     def _netlink(self, task: Any) -> Any:
-        from ebpfasm.runtime.netlink import with_netlink
+        from ebpfasm.runtime.network.netlink import with_netlink
 
         return with_netlink(task, namespace=self._held.namespace)
 

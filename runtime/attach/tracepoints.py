@@ -10,13 +10,13 @@ from ebpfasm.errors import unsupported
 from ebpfasm.runtime import syscall
 from ebpfasm.runtime.attach.failures import check_type, failed, impossible
 from ebpfasm.runtime.attach.perf import attach_to, open_or_fail
+from ebpfasm.runtime.attach.tracefs import event_id, no_tracepoint
 from ebpfasm.runtime.links import BpfLink, Link
 from ebpfasm.runtime.perf_event import TRACEPOINT, PerfEvent
 from ebpfasm.runtime.refusals import TRACING
-from ebpfasm.runtime.tracefs import event_id, no_tracepoint
 
 if TYPE_CHECKING:
-    from ebpfasm.runtime.attaching import Attachable
+    from ebpfasm.runtime.attach.methods import Attachable
 
 _OPEN = struct.Struct("=QI4xQ")  # name, program, cookie
 _OPEN_SHORT = struct.Struct("=QI")  # before Linux 6.10

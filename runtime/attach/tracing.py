@@ -20,12 +20,12 @@ from ebpfasm.runtime.attach.failures import (
 )
 from ebpfasm.runtime.attach.perf import no_symbol
 from ebpfasm.runtime.attach.tracepoints import open_by_name
+from ebpfasm.runtime.info.btf import btf_of
 from ebpfasm.runtime.links import BpfLink, Link
-from ebpfasm.runtime.loaded_btf import btf_of
 from ebpfasm.runtime.refusals import TRACING
 
 if TYPE_CHECKING:
-    from ebpfasm.runtime.attaching import Attachable
+    from ebpfasm.runtime.attach.methods import Attachable
 
 _TRACING = struct.Struct("=I4xQ")  # target's type id, cookie
 _HOOKS = ("trace_fentry", "trace_fexit", "modify_return", "trace_fsession")

@@ -25,13 +25,13 @@ from ebpfasm.runtime.attach.failures import (
 )
 from ebpfasm.runtime.attach.kprobes import attach_to_probe, write_probe
 from ebpfasm.runtime.attach.perf import attach_to, open_or_fail
+from ebpfasm.runtime.attach.tracefs import tracefs
 from ebpfasm.runtime.links import BpfLink, Link
 from ebpfasm.runtime.perf_event import PerfEvent, pmu_shift, pmu_type
 from ebpfasm.runtime.refusals import TRACING
-from ebpfasm.runtime.tracefs import tracefs
 
 if TYPE_CHECKING:
-    from ebpfasm.runtime.attaching import Attachable
+    from ebpfasm.runtime.attach.methods import Attachable
 
 _counter = itertools.count()
 # path, offsets, reference counters, cookies, count, flags, process

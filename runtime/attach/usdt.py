@@ -16,7 +16,7 @@ from ebpfasm.runtime.links import Link, Links
 
 if TYPE_CHECKING:
     from ebpfasm.elf.binaries import Probe
-    from ebpfasm.runtime.attaching import Attachable
+    from ebpfasm.runtime.attach.methods import Attachable
 
 
 def attach_usdt(

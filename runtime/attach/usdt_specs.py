@@ -17,14 +17,14 @@ from ebpfasm.closing import Closing
 from ebpfasm.errors import LoadError
 from ebpfasm.runtime import syscall
 from ebpfasm.runtime.attach.failures import impossible
-from ebpfasm.runtime.ids import open_by_id
-from ebpfasm.runtime.map_info import MapInfo, read_map_info
-from ebpfasm.runtime.program_info import read_program_info
+from ebpfasm.runtime.info.ids import open_by_id
+from ebpfasm.runtime.info.map import MapInfo, read_map_info
+from ebpfasm.runtime.info.program import read_program_info
 from ebpfasm.runtime.refusals import refused
 
 if TYPE_CHECKING:
     from ebpfasm.elf.binaries import Probe
-    from ebpfasm.runtime.attaching import Attachable
+    from ebpfasm.runtime.attach.methods import Attachable
 
 _SPECS = "__bpf_usdt_spec"  # 15 characters of __bpf_usdt_specs
 _ARGUMENTS = 12  # BPF_USDT_MAX_ARG_CNT

@@ -15,8 +15,8 @@ from ebpfasm.closing import Closing
 from ebpfasm.errors import BtfError, LoadError, error
 from ebpfasm.frozen import dataclass
 from ebpfasm.runtime import kernel_btf, syscall
-from ebpfasm.runtime.ids import open_by_id, walk_ids
-from ebpfasm.runtime.loaded_btf import read_btf_info
+from ebpfasm.runtime.info.btf import read_btf_info
+from ebpfasm.runtime.info.ids import open_by_id, walk_ids
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -14,7 +14,7 @@ from ebpfasm.errors import BtfError, LoadError, error
 from ebpfasm.frozen import dataclass
 from ebpfasm.ir.specs import ProgramSpec
 from ebpfasm.isa import sections
-from ebpfasm.runtime.loaded_btf import btf_of
+from ebpfasm.runtime.info.btf import btf_of
 from ebpfasm.runtime.loading.kernel_symbols import KernelTypes
 
 # How the kernel names what belongs to a hook: a typedef for each tracepoint, a function for each

@@ -1,7 +1,7 @@
 """Live maps: `Map` and the classes of maps whose types are more than keys and values."""
 
 from ebpfasm.ir.mapping import ALL_CPUS, ANY, CPU, EXIST, LOCK, NOEXIST
-from ebpfasm.runtime.map_info import MapInfo
+from ebpfasm.runtime.info.map import MapInfo
 from ebpfasm.runtime.maps.batches import Batch, BatchError
 from ebpfasm.runtime.maps.columns import Arrays
 from ebpfasm.runtime.maps.holders import (

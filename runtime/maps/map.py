@@ -15,8 +15,8 @@ from ebpfasm.ir.specs import MapSpec
 from ebpfasm.ir.values import Codec, PerCpu
 from ebpfasm.runtime import syscall
 from ebpfasm.runtime.cpus import possible_cpus
+from ebpfasm.runtime.info.map import MapInfo, read_map_info
 from ebpfasm.runtime.loading.create import ALONE, Making, completed, create_map
-from ebpfasm.runtime.map_info import MapInfo, read_map_info
 from ebpfasm.runtime.maps.batches import BatchMapping
 from ebpfasm.runtime.maps.elements import Bytes, elements_of
 from ebpfasm.runtime.maps.memory import SharedMapping

@@ -61,7 +61,7 @@ def channels(iface: str | int) -> Channels:
 
 
 def _by_netlink(ifindex: int) -> Channels:
-    from ebpfasm.runtime.netlink import with_netlink
+    from ebpfasm.runtime.network.netlink import with_netlink
 
     (link,) = with_netlink(lambda netlink: netlink.get_links(ifindex))
     rx, tx = (link.get_attr(f"IFLA_NUM_{which}_QUEUES") or 1 for which in ("RX", "TX"))

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from ebpfasm.runtime.links import Link
-from ebpfasm.runtime.veth import VethPair
+from ebpfasm.runtime.network.veth import VethPair
 from tests.cli.support import Command
 from tests.cli.test_live import line, start
 from tests.runtime.attaching import CALL, COUNT, call

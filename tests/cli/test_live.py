@@ -12,7 +12,7 @@ from typing import IO
 
 import pytest
 
-from ebpfasm.runtime.veth import VethPair
+from ebpfasm.runtime.network.veth import VethPair
 from tests.cli.support import Command
 from tests.support import ROOT, find_tool
 

@@ -13,7 +13,7 @@ import pytest
 
 import ebpfasm as api
 from ebpfasm import Collection, Program
-from ebpfasm.runtime.veth import VethPair
+from ebpfasm.runtime.network.veth import VethPair
 from tests.cli.support import Command, Outcome
 from tests.runtime.samples import bpftool, counting
 from tests.support import find_tool

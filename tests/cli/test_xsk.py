@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from ebpfasm.analysis.vm import pcap
-from ebpfasm.runtime.veth import VethPair
+from ebpfasm.runtime.network.veth import VethPair
 from tests.cli.support import Command
 from tests.support import find_tool, need_native
 

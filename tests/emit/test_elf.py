@@ -24,7 +24,7 @@ from ebpfasm.ir.object import (
     ObjectSymbol,
 )
 from ebpfasm.isa.codec import ByteOrder
-from ebpfasm.runtime.veth import VethPair
+from ebpfasm.runtime.network.veth import VethPair
 from tests.asm import compiled
 from tests.emit import objects
 from tests.support import ROOT, find_tool

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from ebpfasm.analysis.vm import pcap
-from ebpfasm.runtime.veth import VethPair
+from ebpfasm.runtime.network.veth import VethPair
 from ebpfasm.runtime.xsk import XskSocket
 from ebpfasm.runtime.xsk.answers import answer, hardware_address
 from tests.support import ROOT, find_tool, need_native

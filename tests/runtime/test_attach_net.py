@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 
 from ebpfasm.errors import LoadError, NotSupported
-from ebpfasm.runtime.netns import Namespace
-from ebpfasm.runtime.veth import VethPair
+from ebpfasm.runtime.network.netns import Namespace
+from ebpfasm.runtime.network.veth import VethPair
 from tests.runtime.attaching import counting, judged
 from tests.runtime.samples import bpftool, descriptors, interface, reaches
 from tests.support import find_tool

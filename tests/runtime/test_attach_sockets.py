@@ -15,8 +15,8 @@ import pytest
 from ebpfasm.asm import assemble
 from ebpfasm.errors import LoadError
 from ebpfasm.runtime.loader import load
-from ebpfasm.runtime.netns import Namespace
-from ebpfasm.runtime.veth import VethPair
+from ebpfasm.runtime.network.netns import Namespace
+from ebpfasm.runtime.network.veth import VethPair
 from tests.runtime.attaching import counting, judged
 from tests.runtime.samples import descriptors, reaches
 from tests.support import find_tool
@@ -263,7 +263,7 @@ def test_a_lookup_may_refuse(namespace: Namespace) -> None:
 
 def wake() -> None:
     """Bring the loopback interface of this namespace up."""
-    from ebpfasm.runtime.netlink import with_netlink
+    from ebpfasm.runtime.network.netlink import with_netlink
 
     fd = os.open("/proc/thread-self/ns/net", os.O_RDONLY)
     try:

@@ -9,7 +9,7 @@ import pytest
 from ebpfasm.btf import codec
 from ebpfasm.btf.kernel import BtfFeature
 from ebpfasm.btf.types import Btf, Int
-from ebpfasm.runtime.loaded_btf import read_btf
+from ebpfasm.runtime.info.btf import read_btf
 from ebpfasm.runtime.loading import btf_load
 from tests.btf.test_kernel import object_btf
 from tests.isa.judges import kernel_release

@@ -10,7 +10,7 @@ import pytest
 from ebpfasm.errors import LoadError
 from ebpfasm.ir import MapSpec
 from ebpfasm.runtime import system
-from ebpfasm.runtime.ids import walk_ids
+from ebpfasm.runtime.info.ids import walk_ids
 from ebpfasm.runtime.loader import load
 from ebpfasm.runtime.maps import Map
 from ebpfasm.runtime.syscall import MAP_GET_NEXT_ID

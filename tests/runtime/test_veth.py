@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from ebpfasm.runtime.netns import Namespace, in_thread
-from ebpfasm.runtime.veth import VethPair
+from ebpfasm.runtime.network.netns import Namespace, in_thread
+from ebpfasm.runtime.network.veth import VethPair
 from tests.runtime.samples import descriptors, interface
 
 pytestmark = [pytest.mark.kernel, pytest.mark.tool("ip")]

@@ -15,7 +15,7 @@ from ebpfasm.errors import LoadError
 from ebpfasm.runtime.collection import Collection
 from ebpfasm.runtime.links import BpfLink, Via
 from ebpfasm.runtime.loader import load
-from ebpfasm.runtime.veth import VethPair
+from ebpfasm.runtime.network.veth import VethPair
 from tests.runtime.attaching import counting as counters
 from tests.runtime.samples import (
     COUNT,

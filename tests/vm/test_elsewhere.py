@@ -16,7 +16,7 @@ PREAMBLE = """
     import sys
 
     REFUSED = {"fcntl", "ctypes", "pyroute2", "grp", "pwd", "termios", "mmap", "_ctypes"}
-    OWN = {"syscall", "loader", "maps", "programs", "netlink", "netns", "veth", "links", "xdp"}
+    OWN = {"syscall", "loader", "maps", "programs", "network", "links", "attach", "info"}
 
     class Refuse:
         def find_spec(self, name, path=None, target=None):

@@ -101,7 +101,7 @@ def test_a_map_that_cannot_be_is_told_with_its_place() -> None:
 
 def test_the_native_index_gives_out_the_slots_that_a_dict_does() -> None:
     need_native()
-    from ebpfasm.runtime.vm_maps import NativeIndex
+    from ebpfasm.runtime.vm.maps import NativeIndex
 
     choose = random.Random(5)
     for size in (1, 4, 8, 13, 40):

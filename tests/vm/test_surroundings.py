@@ -58,7 +58,7 @@ def surrounded() -> Iterator[Network]:
     """A thread in a network namespace of its own, and a Network that says the same."""
     if os.geteuid() != 0:
         pytest.skip("making a namespace needs root")
-    from ebpfasm.runtime.netns import Namespace
+    from ebpfasm.runtime.network.netns import Namespace
 
     with Namespace() as namespace, namespace.entered():
         commands = (

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from ebpfasm.runtime.veth import VethPair
+from ebpfasm.runtime.network.veth import VethPair
 from ebpfasm.runtime.xsk import XskSocket
 from tests.support import need_native
 

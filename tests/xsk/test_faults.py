@@ -14,7 +14,7 @@ from collections.abc import Callable
 import pytest
 
 from ebpfasm.errors import EbpfError, LoadError, NotSupported
-from ebpfasm.runtime.veth import VethPair
+from ebpfasm.runtime.network.veth import VethPair
 from ebpfasm.runtime.xsk import Census, Umem, XskMultiSocket, XskSocket
 from tests.support import ROOT
 from tests.xsk.support import FRAME, ip, numbered
@@ -268,7 +268,7 @@ def test_closing_under_traffic_loses_no_frame(cable: VethPair) -> None:
 
 INTERRUPTED = """
 import os, signal, sys, threading, time
-from ebpfasm.runtime.veth import VethPair
+from ebpfasm.runtime.network.veth import VethPair
 from ebpfasm.runtime.xsk import XskSocket
 with VethPair() as pair, pair.near.entered(), XskSocket.open("veth0") as xsk:
     main = threading.main_thread().ident

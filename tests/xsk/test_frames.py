@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from ebpfasm.errors import LoadError
-from ebpfasm.runtime.veth import VethPair
+from ebpfasm.runtime.network.veth import VethPair
 from ebpfasm.runtime.xsk import Census, Frame, Umem, XskSocket
 from tests.xsk.support import FRAME, number, numbered
 

@@ -11,7 +11,7 @@ import pytest
 
 from ebpfasm.analysis.vm import pcap
 from ebpfasm.errors import EbpfError
-from ebpfasm.runtime.veth import VethPair
+from ebpfasm.runtime.network.veth import VethPair
 from ebpfasm.runtime.xsk import Census, Umem, XskSocket
 from tests.xsk.support import FRAME, ip, number, numbered, tcpdump
 

@@ -16,7 +16,7 @@ import pytest
 
 import ebpfasm
 from ebpfasm.errors import LoadError
-from ebpfasm.runtime.veth import VethPair
+from ebpfasm.runtime.network.veth import VethPair
 from ebpfasm.runtime.xsk import (
     BusyPoll,
     Census,

@@ -22,7 +22,7 @@ from ebpfasm.analysis.vm.packet import HEADROOM, SHARED_INFO
 from ebpfasm.analysis.vm.reference import CLOBBERED, TAIL_CALL, Frame, Interpreter
 from ebpfasm.isa.forms import Form
 from ebpfasm.native import native_core
-from ebpfasm.runtime.vm_maps import mirror_map
+from ebpfasm.runtime.vm.maps import mirror_map
 
 DONE, HELPER, FAULT, TOO_LONG = range(4)  # what C came to
 _WRITABLE, _CONTEXT = 1, 2  # flags of a region

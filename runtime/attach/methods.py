@@ -70,7 +70,7 @@ class Attachable(Pinnable):
         a program, only that one is replaced (Linux 5.7).
         Raises LoadError: interface-missing, attach-failed, permission.
         """
-        from ebpfasm.runtime.xdp import attach
+        from ebpfasm.runtime.attach.xdp import attach
 
         return attach(self, iface, mode, replace=replace, via=via)
 

@@ -11,7 +11,7 @@ import os
 from collections.abc import Callable
 from typing import Any, TypeVar
 
-from ebpfasm.runtime.netns import in_thread
+from ebpfasm.runtime.network.netns import in_thread
 
 T = TypeVar("T")
 

@@ -12,9 +12,9 @@ from ebpfasm.btf.strings import StringSection
 from ebpfasm.btf.types import Btf
 from ebpfasm.errors import BtfError, LoadError, error
 from ebpfasm.runtime import syscall
-from ebpfasm.runtime.ids import open_by_id
+from ebpfasm.runtime.info.ids import open_by_id
+from ebpfasm.runtime.info.program import read_program_info
 from ebpfasm.runtime.objects import object_info, text_of
-from ebpfasm.runtime.program_info import read_program_info
 from ebpfasm.runtime.refusals import refused
 
 # struct bpf_btf_info: place and size of the data, id, place and size of the name, kernel_btf

@@ -11,12 +11,12 @@ from ebpfasm.runtime import links
 from ebpfasm.runtime.attach.failures import UNKNOWN, check_type, has_link_type
 from ebpfasm.runtime.attach.held import Held
 from ebpfasm.runtime.attach.interfaces import interface
-from ebpfasm.runtime.link_info import LinkInfo
+from ebpfasm.runtime.info.link import LinkInfo
 from ebpfasm.runtime.links import Attachment, BpfLink, Link, Mode, Via
 from ebpfasm.runtime.refusals import NETWORK, meaning, refused
 
 if TYPE_CHECKING:
-    from ebpfasm.runtime.attaching import Attachable
+    from ebpfasm.runtime.attach.methods import Attachable
 
 # XDP_FLAGS_* of linux/if_link.h
 UPDATE_IF_NOEXIST = 1
@@ -104,7 +104,7 @@ class NetlinkLink(Attachment):
         self._held.take(program)
 
     def _put(self, fd: int, flags: int, expected: int | None = None) -> None:
-        from ebpfasm.runtime.netlink import set_xdp
+        from ebpfasm.runtime.network.netlink import set_xdp
 
         set_xdp(self._ifindex, fd, self._flags | flags, expected=expected,
                 namespace=self._held.namespace)  # fmt: skip
@@ -115,7 +115,7 @@ class NetlinkLink(Attachment):
         self.close()
 
     def _attached_ids(self) -> tuple[int, ...]:
-        from ebpfasm.runtime.netlink import xdp_programs
+        from ebpfasm.runtime.network.netlink import xdp_programs
 
         return tuple(xdp_programs(self._ifindex, namespace=self._held.namespace).values())
 
@@ -195,7 +195,7 @@ def _fail(
 
 def _attached(ifindex: int) -> dict[str, int]:
     """Ids of the programs on an interface by mode; none where netlink does not tell."""
-    from ebpfasm.runtime.netlink import xdp_programs
+    from ebpfasm.runtime.network.netlink import xdp_programs
 
     try:
         return xdp_programs(ifindex)

@@ -12,8 +12,8 @@ from contextlib import ExitStack
 from typing import Any
 
 from ebpfasm.closing import Closing
-from ebpfasm.runtime.netlink import with_netlink
-from ebpfasm.runtime.netns import Namespace
+from ebpfasm.runtime.network.netlink import with_netlink
+from ebpfasm.runtime.network.netns import Namespace
 from ebpfasm.runtime.refusals import refused
 
 _PATIENCE = 10.0  # seconds for the carrier; it takes milliseconds

@@ -1,0 +1,1 @@
+"""What the kernel says of programs, maps, links and BTF that it has."""

@@ -1,0 +1,1 @@
+"""The virtual machine's native engine, and its maps as live ones."""
