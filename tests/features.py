@@ -78,6 +78,7 @@ FEATURES: dict[str, Feature] = {
     "perf_event links": Feature((6, 1), _always),
     "tracing cookies": Feature((6, 1), _always),
     "raw tracepoint cookies": Feature((6, 12), _always),
+    "raw tracepoint cookies told": Feature((6, 18), _always),
     "xdp.frags on veth": Feature((6, 1), _always),
     "syscall programs": Feature((6, 1), _always),
     "tcx": Feature((6, 12), _typed("tcx_prog_attach")),

@@ -92,7 +92,7 @@ def _snippet(spec: InstructionSpec) -> bytes | None:
         case (
             Form.ALU_IMM | Form.ALU_REG | Form.MOV_IMM | Form.MOV_REG | Form.NEG | Form.MOVSX
             | Form.SWAP | Form.JUMP | Form.JUMP_LONG | Form.JCOND_IMM | Form.JCOND_REG
-            | Form.MAY_GOTO | Form.LOAD_IMM64 | Form.CALL_REG | Form.JUMP_REG
+            | Form.LOAD_IMM64 | Form.CALL_REG | Form.JUMP_REG
         ):  # fmt: skip
             return _filled(spec)
         case (
@@ -102,6 +102,9 @@ def _snippet(spec: InstructionSpec) -> bytes | None:
             return _filled(spec, off=_PLACE)
         case Form.LOAD_ABS | Form.LOAD_IND:
             return _filled(spec, imm=0)
+        case Form.MAY_GOTO:
+            # over an instruction: some kernels refuse one that goes nowhere
+            return _filled(spec, off=1) + instruction("mov64_imm", dst=1, imm=1)
         case Form.EXIT:
             return b""  # every program has one
         case Form.CALL_HELPER:

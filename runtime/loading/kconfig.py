@@ -91,7 +91,9 @@ def _has_attach_cookie() -> bool:
 
 def kernel_config() -> dict[str, str] | None:
     """The running kernel's options as they are written, None where no file tells them."""
-    for path in (f"/boot/config-{os.uname().release}", "/proc/config.gz"):
+    release = os.uname().release
+    places = (f"/boot/config-{release}", "/proc/config.gz", f"/lib/modules/{release}/config")
+    for path in places:
         try:
             with open(path, "rb") as file:
                 content = file.read()

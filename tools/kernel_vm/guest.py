@@ -71,6 +71,9 @@ B=$G/busybox
 # The module lists may be busybox's, which kmod's modprobe does not read.
 echo $G/modprobe > /proc/sys/kernel/modprobe
 $B ln -sfn $G/modprobe /sbin/modprobe
+# Where libbpf looks for it.
+r=$($B uname -r)
+[ -e /lib/modules/$r/config ] && $B cp /lib/modules/$r/config /boot/config-$r 2>/dev/null
 $B ip link set lo up
 $B hostname kernel-vm
 echo 1 > /proc/sys/net/core/bpf_jit_enable 2>/dev/null

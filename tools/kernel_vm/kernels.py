@@ -106,6 +106,9 @@ class Kernels:
             if image is None:
                 raise Failed(f"the packages of {release} hold no kernel")
             shutil.copy(image, out / "vmlinuz")
+            configuration = new / f"root/boot/config-{release}"
+            if configuration.exists():
+                shutil.copy(configuration, modules / "config")
             bare = _bare_image(image.read_bytes())
             if bare is not None:
                 (out / "vmlinux").write_bytes(bare)
