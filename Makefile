@@ -32,6 +32,7 @@ check: .venv/installed-dev ## lint, formatting, types
 TIMES ?= 10
 fuzz: .venv/installed-dev ## try TIMES (10) times as many random programs, packets and captures
 	EBPFASM_FUZZ=$(TIMES) $(BIN)/pytest tests/vm/test_differential.py tests/vm/test_fuzz.py $(ARGS)
+	EBPFASM_FUZZ=$(TIMES) $(BIN)/pytest -k "any or random or damaged" tests/asm tests/btf tests/elf tests/ir tests/runtime $(ARGS)
 
 asan: .venv/installed-dev ## run the virtual machine's tests under the sanitizers
 	tools/asan $(BIN)/python $(ARGS)

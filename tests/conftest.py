@@ -2,9 +2,18 @@
 
 from __future__ import annotations
 
+import os
+
 import pytest
+from hypothesis import settings
 
 from tests import features, support
+
+# The suite tries the same values each time, so that a failure is the change's own; `make fuzz`
+# tries others.
+settings.register_profile("steady", derandomize=True)
+if not os.environ.get("EBPFASM_FUZZ"):
+    settings.load_profile("steady")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -256,6 +256,13 @@ class Printer:
             return f"(*{behind})"
         return f"*{behind}"
 
+    def _sized(self, type_id: int, size: int) -> str:
+        """A number of an enumeration's size: one without a name has its body only once."""
+        if size not in _SIZED:
+            message = f"type {type_id} is an enumeration of {size} bytes"
+            raise BtfError(error("btf-format", message))
+        return _SIZED[size]
+
     def _parameters(self, each: FuncProto, depth: int) -> str:
         if depth > _DEEPEST:
             raise BtfError(error("btf-format", "functions take functions without end"))
@@ -285,8 +292,10 @@ class Printer:
             case Typedef():
                 return self.name_of(type_id)
             case _ if isinstance(each, AnyEnum):
-                if each.name or type_id in self._begun:
-                    return f"enum {self.name_of(type_id)}" if each.name else _SIZED[each.size]
+                if each.name:
+                    return f"enum {self.name_of(type_id)}"
+                if type_id in self._begun:
+                    return self._sized(type_id, each.size)
                 self._begun.add(type_id)
                 return self._enum(type_id, each, "\t" * indent)
             case _:

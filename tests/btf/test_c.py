@@ -254,6 +254,12 @@ def test_the_kernels_structs_have_their_sizes_and_offsets() -> None:
     assert len(lines) > 5000
 
 
+def test_an_enumeration_of_no_size_is_refused() -> None:
+    twice = tuple(Struct(name, 4, (Member("m", 1, 0),)) for name in "ab")
+    with pytest.raises(BtfError, match="type 1 is an enumeration of 0 bytes"):
+        print_types(Btf((Enum64("", 0, ()), *twice)))
+
+
 @given(tables())
 @settings(max_examples=50, deadline=None)
 def test_any_table_is_printed_or_refused(table: Btf) -> None:
