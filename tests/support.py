@@ -6,6 +6,7 @@ import ctypes
 import errno
 import os
 import platform
+import re
 import shutil
 import struct
 import subprocess
@@ -37,6 +38,15 @@ def missing(what: str, why: str) -> NoReturn:
     if required(what):
         pytest.fail(f"{why} (EBPFASM_REQUIRE demands {what})", pytrace=False)
     pytest.skip(why, allow_module_level=True)
+
+
+def excuse(refusal: Exception, since: str) -> NoReturn:
+    """Skip for a refusal of a kernel older than `since`; raise it where the kernel should know."""
+    found = re.match(r"(\d+)\.(\d+)", platform.release())
+    assert found is not None
+    if since and tuple(map(int, found.groups())) < tuple(map(int, since.split("."))):
+        pytest.skip(f"since Linux {since}: {refusal}")
+    raise refusal
 
 
 def need_native() -> None:

@@ -18,6 +18,7 @@ from ebpfasm.ir.debug import FunctionDebug, ObjectDebug
 from ebpfasm.ir.instruction import Item, instructions_of
 from ebpfasm.ir.packed import Stream
 from ebpfasm.ir.references import FunctionRef, MapRef, Reference, VarRef
+from ebpfasm.isa.constants import CONSTANTS
 
 # Names that the kernel keeps: BPF_OBJ_NAME_LEN is 16 with the final zero byte.
 NAME_BYTES = 15
@@ -239,9 +240,13 @@ def alone(program: ProgramSpec) -> CollectionSpec:
     )
 
 
-# Maps that are sections of variables: libbpf's flags for each kind, BPF_F_MMAPABLE and, where
-# programs only read, BPF_F_RDONLY_PROG.
-DATA_SECTIONS: dict[str, int] = {".data": 1 << 10, ".bss": 1 << 10, ".rodata": 1 << 10 | 1 << 7}
+# Maps that are sections of variables, with libbpf's flags for each kind.
+_SHARED = CONSTANTS["BPF_F_MMAPABLE"]
+DATA_SECTIONS: dict[str, int] = {
+    ".data": _SHARED,
+    ".bss": _SHARED,
+    ".rodata": _SHARED | CONSTANTS["BPF_F_RDONLY_PROG"],
+}
 
 
 def data_section(name: str) -> str | None:

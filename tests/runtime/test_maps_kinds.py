@@ -21,6 +21,7 @@ from ebpfasm.ir import MapSpec
 from ebpfasm.isa.kinds import MAP_TYPES
 from ebpfasm.runtime.maps import EXIST, NOEXIST, Map, Target
 from tests.runtime.samples import bpftool
+from tests.support import excuse
 
 pytestmark = [pytest.mark.kernel, pytest.mark.tool("bpftool")]
 
@@ -35,7 +36,7 @@ def made(type: str | int, key: int = 4, value: int = 8, entries: int = 4, **more
     try:
         return Map.create(MapSpec("sample", type, key, value, entries, **more))
     except NotSupported as lacking:
-        pytest.skip(str(lacking))  # by an older kernel
+        excuse(lacking, lacking.since)
 
 
 def word(shown: Any) -> int:
