@@ -6,6 +6,7 @@ Both are read by pyelftools, which shares nothing with what is judged.
 from __future__ import annotations
 
 import io
+import platform
 import re
 import subprocess
 from collections.abc import Mapping, Sequence
@@ -17,9 +18,9 @@ from elftools.elf.elffile import ELFFile
 from elftools.elf.relocation import RelocationSection
 from elftools.elf.sections import Symbol, SymbolTableSection
 
-from tests.support import DATA, find_tool
+from tests.support import DATA, ROOT, find_tool
 
-SOURCES = sorted((DATA / "c").glob("*.c"))
+SOURCES = [*sorted((DATA / "c").glob("*.c")), *sorted((ROOT / "examples").glob("*/bpf/*.c"))]
 CPUS = ("v1", "v2", "v3", "v4")
 LEVELS = ("-O0", "-O1", "-O2")
 
@@ -31,6 +32,7 @@ RELOCATIONS = {1: "64_64", 2: "64_ABS64", 3: "64_ABS32", 4: "64_NODYLD32", 10: "
 def clang(source: Path, target: str, cpu: str, level: str, kind: str, *options: str) -> bytes:
     """What clang writes: `kind` is -S or -c. Paths are relative, so that DWARF is alike."""
     command = [find_tool("clang"), "-target", target, f"-mcpu={cpu}", level, kind]
+    command += ["-idirafter", f"/usr/include/{platform.machine()}-linux-gnu"]  # asm/types.h
     done = subprocess.run(
         [*command, *(options or ("-g",)), source.name, "-o", "-"],
         cwd=source.parent,
