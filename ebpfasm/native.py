@@ -7,6 +7,7 @@ and works without it.
 from __future__ import annotations
 
 import os
+from functools import cache
 from typing import Any
 
 
@@ -22,3 +23,23 @@ def native_core() -> Any | None:
     except ImportError:
         return None
     return _native
+
+
+def native_objects() -> Any | None:
+    """The part of the extension that makes Python objects itself; None as for `native_core`."""
+    core = native_core()
+    return None if core is None else _objects(core.__file__)
+
+
+@cache
+def _objects(path: str) -> Any:
+    # One file may hold several modules: the loader looks for the one by its name.
+    from importlib.machinery import ExtensionFileLoader
+    from importlib.util import module_from_spec, spec_from_loader
+
+    loader = ExtensionFileLoader("ebpfasm._objects", path)
+    spec = spec_from_loader(loader.name, loader)
+    assert spec is not None
+    module = module_from_spec(spec)
+    loader.exec_module(module)
+    return module

@@ -20,8 +20,8 @@ for header in sorted((HERE / "api").glob("*.h")):
 ffi.set_source(
     "ebpfasm._native",
     '#include "native.h"\n#include "held.h"\n',
-    sources=[str(NATIVE / path.name) for path in sorted(HERE.glob("*.c"))],
-    depends=[str(NATIVE / path.name) for path in sorted(HERE.rglob("*.h"))],
+    sources=[str(NATIVE / path.relative_to(HERE)) for path in sorted(HERE.rglob("*.c"))],
+    depends=[str(NATIVE / path.relative_to(HERE)) for path in sorted(HERE.rglob("*.h"))],
     include_dirs=[str(NATIVE)],
     extra_compile_args=["-std=gnu11", "-O2", "-Wall", "-Wextra", "-fvisibility=hidden"],
     py_limited_api=True,
