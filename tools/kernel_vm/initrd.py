@@ -58,7 +58,7 @@ def _configuration(kernel: Kernel, shares: list[str]) -> bytes:
 
 
 def _script(kernel: Kernel, command: list[str], extra: Mapping[str, str]) -> bytes:
-    environment = os.environ | {"KERNEL_VM": kernel.release} | extra
+    environment = {**os.environ, "KERNEL_VM": kernel.release, **extra}
     lines = [
         f"export {name}={shlex.quote(value)}"
         for name, value in environment.items()

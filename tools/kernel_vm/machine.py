@@ -129,6 +129,15 @@ def _shared(tag: str, path: str, *, readonly: bool = False) -> list[str]:
     return ["-fsdev", device, "-device", f"virtio-9p-pci,fsdev={tag},mount_tag={tag}"]
 
 
+@dataclass(frozen=True)
+class _Port:
+    """One of the machine's ways out: at first a socket that waits for qemu, then the connection."""
+
+    name: str
+    socket: socket.socket
+    listening: bool
+
+
 class _Wait:
     """Hands output through until the command ends."""
 
@@ -142,10 +151,11 @@ class _Wait:
         self._control, self._said = b"", b""
         self._selector = selectors.DefaultSelector()
         for name, listener in listeners.items():
-            self._selector.register(listener, selectors.EVENT_READ, (name, True))
+            self._selector.register(listener, selectors.EVENT_READ, _Port(name, listener, True))
         assert qemu.stdout is not None
-        os.set_blocking(qemu.stdout.fileno(), False)
-        self._selector.register(qemu.stdout, selectors.EVENT_READ, ("qemu", False))
+        self._qemu_says = qemu.stdout
+        os.set_blocking(self._qemu_says.fileno(), False)
+        self._selector.register(self._qemu_says, selectors.EVENT_READ, None)
 
     def status(self) -> int:
         """The command's exit status. Raises Failed where the machine dies first."""
@@ -153,7 +163,7 @@ class _Wait:
             if self._late():
                 return EXIT_TIMEOUT
             if self._qemu.poll() is not None:
-                said = (self._said + (self._qemu.stdout.read() or b"")).decode(errors="replace")
+                said = (self._said + (self._qemu_says.read() or b"")).decode(errors="replace")
                 raise Failed(f"the machine ended by itself\n{said}{self._machine.tail()}")
             for key, _ in self._selector.select(0.2):
                 self._take(key)
@@ -173,23 +183,25 @@ class _Wait:
         return False
 
     def _take(self, key: selectors.SelectorKey) -> None:
-        name, listening = key.data
-        if listening:
-            connection, _ = key.fileobj.accept()
-            self._selector.unregister(key.fileobj)
-            key.fileobj.close()
-            self._selector.register(connection, selectors.EVENT_READ, (name, False))
+        port: _Port | None = key.data
+        if port is not None and port.listening:
+            connection, _ = port.socket.accept()
+            self._selector.unregister(port.socket)
+            port.socket.close()
+            self._selector.register(
+                connection, selectors.EVENT_READ, _Port(port.name, connection, False)
+            )
             return
-        content = key.fileobj.read() if name == "qemu" else key.fileobj.recv(1 << 16)
+        content = self._qemu_says.read() if port is None else port.socket.recv(1 << 16)
         if not content:
             self._selector.unregister(key.fileobj)
             return
-        match name:
-            case "qemu":
+        match port.name if port is not None else None:
+            case None:
                 self._said += content
             case "ctl":
                 self._control += content
-            case _:
+            case name:
                 _write(1 if name == "out" else 2, content)
 
     def _told(self) -> int | None:
@@ -203,18 +215,20 @@ class _Wait:
                         say(f"the command starts after {time.monotonic() - self._started:.1f} s")
                 case ["exit", number]:
                     return int(number)
+                case _:
+                    pass
         return None
 
     def _drain(self) -> None:
         """What the two streams still hold came before the status."""
         for key in list(self._selector.get_map().values()):
-            name, listening = key.data
-            if name not in ("out", "err") or listening:
+            port: _Port | None = key.data
+            if port is None or port.name not in ("out", "err") or port.listening:
                 continue
-            key.fileobj.settimeout(0.05)
+            port.socket.settimeout(0.05)
             try:
-                while content := key.fileobj.recv(1 << 16):
-                    _write(1 if name == "out" else 2, content)
+                while content := port.socket.recv(1 << 16):
+                    _write(1 if port.name == "out" else 2, content)
             except TimeoutError:
                 pass
 
