@@ -17,6 +17,7 @@ def attached_programs() -> set[int]:
     return {each["prog_id"] for each in bpftool("link", "show") if "prog_id" in each}
 
 
+@pytest.mark.needs("perf_event links")
 def test_what_sections_say_is_attached_and_ends_together() -> None:
     before = descriptors()
     with ebpfasm.load(compiled("core")) as live:

@@ -19,7 +19,15 @@ from tests.runtime.samples import bpftool, descriptors
 
 pytestmark = [pytest.mark.kernel, pytest.mark.tool("clang", "bpftool")]
 
-NAMES = ("data", "calls", "maps", "core", "kconfig", "kernel")
+# Each object, with what it asks of a kernel.
+NAMES = (
+    "data",
+    pytest.param("calls", marks=pytest.mark.needs("addresses of functions")),
+    pytest.param("maps", marks=pytest.mark.needs("bloom filters")),
+    "core",
+    "kconfig",
+    pytest.param("kernel", marks=pytest.mark.needs("bpf_task_acquire")),
+)
 
 LDDW, MAP_KINDS = "0x18", ("0x1", "0x2")
 
@@ -87,7 +95,7 @@ def test_programs_and_maps_are_those_that_libbpf_loads(name: str) -> None:
 # ---- what is chosen
 
 
-@pytest.mark.tool("clang")
+@pytest.mark.needs("addresses of functions")
 def test_optional_programs_are_loaded_where_they_are_asked_for() -> None:
     path = compiled("calls")
     with ebpfasm.load(path) as live:
@@ -214,6 +222,7 @@ def test_what_a_user_sets_comes_before_everything() -> None:
 # ---- first contents
 
 
+@pytest.mark.needs("bloom filters")
 def test_slots_hold_maps_and_programs_from_the_start() -> None:
     with ebpfasm.load(compiled("maps")) as live:
 
@@ -261,10 +270,10 @@ def test_objects_for_the_other_byte_order_are_read_and_not_loaded() -> None:
     )
 
 
-def test_nothing_stays_open_after_a_whole_life() -> None:
+@pytest.mark.parametrize("name", ("live", *NAMES))
+def test_nothing_stays_open_after_a_whole_life(name: str) -> None:
     before = descriptors()
-    for name in ("live", "maps", "kconfig", "kernel", "calls"):
-        with ebpfasm.load(compiled(name)) as live:
-            for variable in live.variables.values():
-                _ = variable.value
+    with ebpfasm.load(compiled(name)) as live:
+        for variable in live.variables.values():
+            _ = variable.value
     assert descriptors() == before

@@ -95,6 +95,7 @@ def test_tracing_programs_are_bound_by_the_kernels_types(attach_type: str, targe
 
 
 @pytest.mark.tool("clang")
+@pytest.mark.needs("addresses of functions")
 def test_an_extension_is_bound_to_a_function_of_the_program_that_is_given() -> None:
     with ebpfasm.load(compiled("calls"), programs=["first"]) as target:
         first = target.programs["first"]
