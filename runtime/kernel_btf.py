@@ -3,30 +3,55 @@
 from __future__ import annotations
 
 import mmap
+import os
 from functools import cache
 from pathlib import Path
 
 from ebpfasm.btf.index import BtfIndex
 from ebpfasm.btf.strings import Buffer
-from ebpfasm.errors import BtfError, error, unsupported
+from ebpfasm.errors import BtfError, EbpfError, error, unsupported
 
 FOLDER = Path("/sys/kernel/btf")
 _VMLINUX = "vmlinux"
+# Files of the running kernel, an ELF file or BTF alone, by its release: btf__load_vmlinux_btf.
+PLACES = (
+    "/boot/vmlinux-{0}",
+    "/lib/modules/{0}/vmlinux-{0}",
+    "/lib/modules/{0}/build/vmlinux",
+    "/usr/lib/modules/{0}/kernel/vmlinux",
+    "/usr/lib/debug/boot/vmlinux-{0}",
+    "/usr/lib/debug/boot/vmlinux-{0}.debug",
+    "/usr/lib/debug/lib/modules/{0}/vmlinux",
+)
 
 
 @cache
 def vmlinux() -> BtfIndex:
     """The kernel's types; the index is made once and kept.
 
-    Raises NotSupported where the kernel has no BTF (before 5.4, or without
-    CONFIG_DEBUG_INFO_BTF), BtfError where it cannot be understood.
+    A kernel that does not show them (before 5.4) may have them in its file, which is looked for
+    where libbpf does. Raises NotSupported where there are none, BtfError where the kernel's own
+    cannot be understood.
     """
     try:
         data = _content(FOLDER / _VMLINUX)
     except OSError:
-        hint = "give the types of the kernel that the program is for as a BTF file"
-        raise unsupported("reading the kernel's types (BTF)", "5.4", hint=hint) from None
+        return _from_disk()
     return BtfIndex(data)
+
+
+def _from_disk() -> BtfIndex:
+    release = os.uname().release
+    for place in PLACES:
+        path = place.format(release)
+        if not os.access(path, os.R_OK):
+            continue
+        try:
+            return BtfIndex.of(path)
+        except EbpfError:
+            continue  # as libbpf does: the next one may be whole
+    hint = "give the types of the kernel that the program is for as a BTF file"
+    raise unsupported("reading the kernel's types (BTF)", "5.4", hint=hint)
 
 
 def modules() -> tuple[str, ...]:

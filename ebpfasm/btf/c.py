@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from ebpfasm.btf.c_layout import Layout
+from ebpfasm.btf.c_tags import DeclTags, spelled
 from ebpfasm.btf.resolve import POINTER
 from ebpfasm.btf.types import (
     AnyEnum,
@@ -76,6 +77,7 @@ class Printer:
     def __init__(self, types: Types, pointer: int = POINTER) -> None:
         self._types = types
         self._layout = Layout(types, pointer)
+        self._tags = DeclTags(types)
         self._names: dict[int, str] = {}
         self._taken: dict[tuple[str, str], int] = {}
         self._begun: set[int] = set()
@@ -154,6 +156,7 @@ class Printer:
                 text = "__builtin_va_list __gnuc_va_list"  # which old gcc does not describe
             else:
                 text = self._declared(each.type, self.name_of(type_id), depth + 1)
+                text += self._tags.of(type_id)
             self._out.append(f"typedef {text};")
         if complete:
             self._need(each.type, depth + 1, complete=True)
@@ -188,16 +191,18 @@ class Printer:
         head = f"{keyword} {self.name_of(type_id)}".rstrip()
         inner = "\t" * (indent + 1)
         lines = []
+        number = 0
         for member, padding in self._layout.gaps(type_id, each):
             if padding:
                 lines.append(f"{inner}{padding}")
             if member is not None:
                 text = self._declared(member.type, member.name, depth + 1, indent + 1)
                 width = f": {member.bitfield_size}" if member.bitfield_size else ""
-                lines.append(f"{inner}{text}{width};")
+                lines.append(f"{inner}{text}{width}{self._tags.of(type_id, number)};")
+                number += 1
         packed = " __attribute__((packed))" if self._layout.is_packed(type_id, each) else ""
         members = "".join(f"{line}\n" for line in lines)
-        return f"{head} {{\n{members}{inner[1:]}}}{packed}"
+        return f"{head} {{\n{members}{inner[1:]}}}{packed}{self._tags.of(type_id)}"
 
     def _enum(self, type_id: int, each: AnyEnum, indent: str) -> str:
         """An enumeration with its values."""
@@ -227,8 +232,7 @@ class Printer:
                     else:
                         before += (each for each in words.split() if each != "restrict")
                 case TypeTag():
-                    tag = each.name if each.attribute else f'btf_type_tag("{each.name}")'
-                    behind, type_id = f"__attribute__(({tag})) {behind}".rstrip(), each.type
+                    behind, type_id = f"{spelled(each)} {behind}".rstrip(), each.type
                 case Ptr():
                     behind, type_id = self._pointed(each.type, behind), each.type
                 case Array():

@@ -23,6 +23,8 @@ VERSION = 1
 # header's end. Newer kernels' headers are longer, and what they add is no part of the types.
 _HEADER = "HBBIIIII"
 _HEADER_SIZE = struct.calcsize("=" + _HEADER)
+_HEADERS = {order: struct.Struct(order + _HEADER) for order in "<>"}
+_MAGIC = MAGIC.to_bytes(2, "little")
 
 _MAX_VLEN = 0x00FF_FFFF
 
@@ -121,8 +123,8 @@ def read_header(data: Buffer) -> Header:
     """Read just the header. Raises BtfError where it is damaged or the sections do not fit."""
     if len(data) < _HEADER_SIZE:
         raise _damaged(f"{len(data)} bytes hold no BTF header")
-    order = "<" if data[:2] == MAGIC.to_bytes(2, "little") else ">"
-    fields = struct.unpack_from(order + _HEADER, data)
+    order = "<" if data[:2] == _MAGIC else ">"
+    fields = _HEADERS[order].unpack_from(data)
     magic, version, flags, size, type_offset, type_size, string_offset, string_size = fields
     if magic != MAGIC:
         raise _damaged(f"BTF begins with {MAGIC:#06x} in either byte order, not {data[:2].hex()}")

@@ -9,15 +9,15 @@ import mmap
 import os
 import struct
 from collections.abc import Iterator
-from copy import copy
 from functools import cached_property
 
 from ebpfasm.btf.codec import KINDS, encode, read_header, read_type
+from ebpfasm.btf.file import read_file
 from ebpfasm.btf.resolve import POINTER
 from ebpfasm.btf.scan import scan
 from ebpfasm.btf.strings import Buffer, StringSection
 from ebpfasm.btf.types import Btf, BtfType, ByteOrder, Int
-from ebpfasm.errors import BtfError, EbpfError, error
+from ebpfasm.errors import BtfError, error
 
 _ALL_KINDS = 0xFFFF_FFFF
 
@@ -55,6 +55,7 @@ class BtfIndex:
         self.strings: StringSection = StringSection(data, *header.strings, below)
         self._scan = scan(data, header, self.strings, self.first_id)
         self._known: dict[int, BtfType] = {}
+        self._kinds: bytes | None = None  # of each type of its own, when they are asked for
 
     @classmethod
     def of(
@@ -62,7 +63,8 @@ class BtfIndex:
     ) -> BtfIndex:
         """Index BTF given as a value, as bytes or as a file's path.
 
-        Raises EbpfError where the file cannot be read, BtfError where it is no BTF.
+        An ELF file's is in its section .BTF. Raises EbpfError where the file cannot be read,
+        BtfError where it is, or has, no BTF.
         """
         match source:
             case Btf():
@@ -70,7 +72,10 @@ class BtfIndex:
             case bytes() | mmap.mmap():
                 return cls(source, base)
             case _:
-                return cls(_content(os.fspath(source)), base)
+                data, below = read_file(os.fspath(source))
+                if base is None and below is not None:
+                    base = cls(below)
+                return cls(data, base)
 
     def __len__(self) -> int:
         """The highest id, the base's types included."""
@@ -85,18 +90,22 @@ class BtfIndex:
         if number < 0 and type_id > 0:
             assert self.base is not None
             return self.base.get(type_id)
-        at = self._scan.at
+        found = self._known[type_id] = read_type(self.words(type_id), type_id, self.strings.at)
+        return found
+
+    def words(self, type_id: int) -> tuple[int, ...]:
+        """The words of a type of its own. Raises BtfError where there is none of that id."""
+        at, number = self._scan.at, type_id - self.first_id
         if not 0 <= number < len(at) - 1:
             raise BtfError(error("btf-format", f"there is no type {type_id}"))
         begin = at[number]
         count = (at[number + 1] - begin) // 4
-        words = struct.unpack_from(f"{self._order}{count}I", self.raw, self._begin + begin)
-        found = self._known[type_id] = read_type(words, type_id, self.strings.at)
-        return found
+        return struct.unpack_from(f"{self._order}{count}I", self.raw, self._begin + begin)
 
     def patched(self, raw: bytes) -> BtfIndex:
         """The same types at the same places, in bytes where some of their numbers are others."""
-        made = copy(self)
+        made = BtfIndex.__new__(BtfIndex)
+        made.__dict__.update(self.__dict__)
         made.raw, made._known = raw, {}
         return made
 
@@ -123,12 +132,15 @@ class BtfIndex:
 
     def of_kind(self, *kinds: type[BtfType]) -> Iterator[int]:
         """Ids of all types of these kinds, the base's left out, unnamed ones too."""
+        if self._kinds is None:
+            raw, top = self.raw, 3 if self._order == "<" else 0
+            places = self._begin + 4 + top  # the kind is in an info word's highest byte
+            self._kinds = bytes([raw[places + at] & 0x7F for at in self._scan.at[:-1]])
+        there = self._kinds
+        if len(kinds) == 1:
+            return _places(there, KINDS[kinds[0]], self.first_id)
         mask = _mask(kinds)
-        top = 3 if self._order == "<" else 0  # the kind is in an info word's highest byte
-        places = self._begin + 4 + top
-        for type_id, at in enumerate(self._scan.at[:-1], self.first_id):
-            if mask >> (self.raw[places + at] & 0x7F) & 1:
-                yield type_id
+        return (type_id for type_id, kind in enumerate(there, self.first_id) if mask >> kind & 1)
 
     @cached_property
     def pointer_size(self) -> int:
@@ -151,19 +163,12 @@ class BtfIndex:
         return list(dict.fromkeys(self.strings.at(each) for each in offsets if each))
 
 
+def _places(kinds: bytes, kind: int, first_id: int) -> Iterator[int]:
+    at = kinds.find(kind)
+    while at >= 0:
+        yield first_id + at
+        at = kinds.find(kind, at + 1)
+
+
 def _mask(kinds: tuple[type[BtfType], ...]) -> int:
     return sum({1 << KINDS[each] for each in kinds}) if kinds else _ALL_KINDS
-
-
-def _content(path: str) -> bytes:
-    try:
-        with open(path, "rb") as file:
-            content = file.read()
-    except OSError as problem:
-        reason = (problem.strerror or str(problem)).lower()
-        raise EbpfError(error("file-missing", f"{path}: {reason}")) from None
-    if content.startswith(b"\x7fELF"):
-        hint = f"take its .BTF section: objcopy --dump-section .BTF=types.btf {path}"
-        message = f"{path} is an ELF file, where BTF alone is needed"
-        raise BtfError(error("btf-format", message, hint=hint))
-    return content

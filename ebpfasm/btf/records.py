@@ -17,6 +17,7 @@ from ebpfasm.errors import BtfError, error
 from ebpfasm.frozen import dataclass
 
 _HEADER = "HBBI"  # magic, version, flags, hdr_len; then pairs of offset and length
+_HEADER_SIZE = 32  # bytes, with three tables
 _TABLES = (("functions", 2), ("lines", 4), ("relocations", 4))
 
 
@@ -54,49 +55,47 @@ def read_ext(data: bytes, byteorder: ByteOrder = "little") -> ExtTables:
         raise _damaged(f"magic {magic:#x}, version {version}, flags {flags:#x} are not known")
     if size < 24 or size > len(data) or size % 4:
         raise _damaged(f"a header of {size} bytes cannot be")
+    # Headers of early compilers end before the CO-RE relocations.
+    places = struct.unpack_from(order + ("6I" if size >= _HEADER_SIZE else "4I"), data, 8)
+    words = array("I", data[size : len(data) // 4 * 4])
+    if byteorder != sys.byteorder:
+        words.byteswap()
     found = []
-    for number, (name, width) in enumerate(_TABLES):
-        at = 8 + 8 * number
-        # Headers of early compilers end before the CO-RE relocations.
-        start, length = struct.unpack_from(order + "II", data, at) if at + 8 <= size else (0, 0)
+    for (name, width), start, length in zip(_TABLES, places[::2], places[1::2], strict=False):
+        if not length and size + start <= len(data):
+            found.append(ExtTable(width, {}))
+            continue
         if size + start + length > len(data):
             raise _damaged(f"its {name} end beyond the {len(data)} bytes that there are")
-        begin = size + start
-        found.append(_table(data[begin : begin + length], name, width, byteorder))
+        if start % 4 or length % 4:
+            raise _damaged(f"its {name} are {length} bytes at {start}: no whole words")
+        found.append(_table(words, start // 4, (start + length) // 4, name, width))
+    if len(found) < len(_TABLES):
+        found.append(ExtTable(_TABLES[-1][1], {}))
     return ExtTables(*found)
 
 
-def _table(blob: bytes, name: str, width: int, byteorder: ByteOrder) -> ExtTable:
+def _table(words: array[int], begin: int, end: int, name: str, width: int) -> ExtTable:
     sections: dict[int, array[int]] = {}
-    if not blob:
-        return ExtTable(width, sections)
-    if len(blob) % 4:
-        raise _damaged(f"its {name} are {len(blob)} bytes: no whole number of words")
-    words = _words(blob, byteorder)
-    step = words[0] // 4
-    if words[0] % 4 or step < width:
-        raise _damaged(f"its {name} have records of {words[0]} bytes")
-    at = 1
-    while at + 2 <= len(words):
-        section, count = words[at : at + 2]
-        begin, at = at + 2, at + 2 + count * step
-        if at > len(words):
+    step = words[begin] // 4
+    if words[begin] % 4 or step < width:
+        raise _damaged(f"its {name} have records of {words[begin]} bytes")
+    at = begin + 1
+    while at + 2 <= end:
+        section, count = words[at], words[at + 1]
+        first, at = at + 2, at + 2 + count * step
+        if at > end:
             raise _damaged(f"its {name} are cut short")
-        records = words[begin:at]
+        records = words[first:at]
         if step > width:
             records = _narrowed(records, step, width)
-        sections.setdefault(section, array("I")).extend(records)
-    if at < len(words):
+        if section in sections:
+            sections[section].extend(records)
+        else:
+            sections[section] = records
+    if at < end:
         raise _damaged(f"its {name} are cut short")
     return ExtTable(width, sections)
-
-
-def _words(blob: bytes, byteorder: ByteOrder) -> array[int]:
-    words = array("I")
-    words.frombytes(blob)
-    if byteorder != sys.byteorder:
-        words.byteswap()
-    return words
 
 
 def _narrowed(records: array[int], step: int, width: int) -> array[int]:

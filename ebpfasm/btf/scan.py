@@ -9,7 +9,6 @@ from __future__ import annotations
 import re
 import struct
 from array import array
-from collections.abc import Iterator
 from functools import cache
 from typing import Any, Protocol
 
@@ -19,6 +18,7 @@ from ebpfasm.errors import BtfError, error
 from ebpfasm.native import native_core
 
 _MAX_VLEN = 0x00FF_FFFF
+_FEW = 512  # bytes of types that are quicker looked at here than given to the native core
 
 # What stands before the last `___` of a name, which begins a flavour (libbpf's relo_core.c).
 _ESSENCE = re.compile(rb"(.*[^_])___[^_]", re.DOTALL)
@@ -52,9 +52,10 @@ def scan(data: Buffer, header: Header, strings: StringSection, first_id: int) ->
 
     Names are indexed when the first is asked for.
     """
-    core = native_core()
+    begin, end = header.types
     nested = strings.base is not None and strings.base.base is not None
-    if core is not None and not nested:
+    core = None if nested or end - begin < _FEW else native_core()
+    if core is not None:
         found = NativeScan.of(core, data, header, strings, first_id)
         if found is not None:
             return found
@@ -71,25 +72,28 @@ class PlainScan:
             raise _damaged("the type section is no whole number of words")
         count = (end - begin) // 4
         self._words = struct.unpack(f"{header.order}{count}I", data[begin:end])
-        self.at = array("I", self._offsets())
+        self.at = array("I", self._offsets(self._words))
         self._names: dict[bytes, list[int]] | None = None
 
-    def _offsets(self) -> Iterator[int]:
-        words, position, type_id = self._words, 0, self._first_id
-        while position < len(words):
-            if position + 2 >= len(words):
-                raise _damaged(f"type {type_id} is cut short")
-            yield 4 * position
+    def _offsets(self, words: tuple[int, ...]) -> list[int]:
+        position, end, found = 0, len(words), list[int]()
+        lengths = _lengths()
+        while position < end:
+            if position + 2 >= end:
+                raise _damaged(f"type {self._first_id + len(found)} is cut short")
+            found.append(4 * position)
             info = words[position + 1]
-            shape = SHAPES.get(info >> 24 & 0x7F)
-            if shape is None:
-                kind = info >> 24 & 0x7F
+            kind = info >> 24 & 0x7F
+            if kind not in lengths:
+                type_id = self._first_id + len(found) - 1
                 raise _damaged(f"type {type_id} is of kind {kind}, which is not known")
-            position += 3 + shape.fixed + shape.each * (info & _MAX_VLEN)
-            if position > len(words):
-                raise _damaged(f"type {type_id}, {shape.name}, is cut short")
-            type_id += 1
-        yield 4 * position
+            fixed, each = lengths[kind]
+            position += fixed + each * (info & _MAX_VLEN)
+            if position > end:
+                type_id = self._first_id + len(found) - 1
+                raise _damaged(f"type {type_id}, {SHAPES[kind].name}, is cut short")
+        found.append(4 * position)
+        return found
 
     def find(self, name: bytes, kinds: int, *, by_essence: bool) -> list[int]:
         """Ids, as `Scan` says."""
@@ -127,10 +131,13 @@ class PlainScan:
 class NativeScan:
     """The index that the native core makes."""
 
-    def __init__(self, core: Any, struct: Any, at: array[int], kept: Any) -> None:
+    def __init__(
+        self, core: Any, struct: Any, at: array[int], view: Any, strings: StringSection
+    ) -> None:
         self._lib, self._ffi, self._struct = core.lib, core.ffi, struct
         self.at = at
-        self._kept = kept  # what the struct's pointers lead into
+        self._strings = strings
+        self._kept = [view]  # what the struct's pointers lead into
         self._hashed = False
 
     @classmethod
@@ -139,27 +146,21 @@ class NativeScan:
     ) -> NativeScan | None:
         """None where the types are damaged."""
         begin, end = header.types
-        ffi, lib = core.ffi, core.lib
+        ffi = core.ffi
         view = ffi.from_buffer("unsigned char[]", data)
         found = ffi.new("ebpfasm_btf *")
         found.types, found.types_size = view + begin, end - begin
-        texts, found.strings_size = _texts(ffi, strings)
-        found.strings = texts
-        kept = [view, texts]
-        if strings.base is not None:
-            base, found.base_size = _texts(ffi, strings.base)
-            found.base = base
-            kept.append(base)
         found.first_id, found.swapped = first_id, header.swapped
-        room = ffi.new("uint32_t[]", (end - begin) // 12 + 1)
-        found.at = room
-        count = lib.ebpfasm_btf_scan(found, ffi.from_buffer("uint32_t[]", _shapes()))
+        at = array("I", bytes(4 * ((end - begin) // 12 + 1)))  # a type has twelve bytes or more
+        found.at = room = ffi.from_buffer("uint32_t[]", at)
+        count = core.lib.ebpfasm_btf_scan(found, ffi.from_buffer("uint32_t[]", _shapes()))
         if count < 0:
             return None
-        at = array("I", bytes(ffi.buffer(room, 4 * count)))
+        ffi.release(room)
+        del at[count:]
         at.append(end - begin)
         found.at, found.count = ffi.from_buffer("uint32_t[]", at), count
-        return cls(core, found, at, kept)
+        return cls(core, found, at, view, strings)
 
     def find(self, name: bytes, kinds: int, *, by_essence: bool) -> list[int]:
         """Ids, as `Scan` says."""
@@ -176,6 +177,14 @@ class NativeScan:
             room = count
 
     def _hash(self) -> None:
+        strings = self._strings
+        texts, self._struct.strings_size = _texts(self._ffi, strings)
+        self._struct.strings = texts
+        self._kept.append(texts)
+        if strings.base is not None:
+            base, self._struct.base_size = _texts(self._ffi, strings.base)
+            self._struct.base = base
+            self._kept.append(base)
         count = self._struct.count
         slots = 1 << max(1, count.bit_length())
         heads, following = self._ffi.new("uint32_t[]", slots), self._ffi.new("uint32_t[]", count)
@@ -188,6 +197,12 @@ class NativeScan:
 def _texts(ffi: Any, strings: StringSection) -> tuple[Any, int]:
     data, begin, end = strings.place
     return ffi.from_buffer("unsigned char[]", data) + begin, end - begin
+
+
+@cache
+def _lengths() -> dict[int, tuple[int, int]]:
+    """Words of a type of each kind: those that it always has, and those of each of its parts."""
+    return {kind: (3 + shape.fixed, shape.each) for kind, shape in SHAPES.items()}
 
 
 @cache

@@ -19,6 +19,7 @@ from ebpfasm.btf.types import (
     BtfType,
     Composite,
     Const,
+    DeclTag,
     Enum,
     Enum64,
     Enumerator,
@@ -213,6 +214,43 @@ KEEP(struct, with_empty) KEEP(struct, pointers)
 @pytest.mark.tool("clang")
 def test_packed_aligned_and_padded_structs_keep_their_layout() -> None:
     same(btf_of(compiled(PACKED)))
+
+
+TAGGED = r"""
+#define TAG(text) __attribute__((btf_decl_tag(text)))
+struct whole { int a; long b; } TAG("one") TAG("two");
+struct members { int a TAG("of a"); int b : 3 TAG("of b"); int : 5; int c : 7;
+                 int *d[2] TAG("first") TAG("second"); int (*e)(int) TAG("of e"); };
+struct __attribute__((packed)) TAG("packed") tight { char a; long b TAG("in it"); };
+union TAG("union") either { int a; struct { int x TAG("inner"); } b TAG("outer"); };
+typedef int number TAG("typedef");
+typedef int (*function)(int, char) TAG("a \"quoted\" \\ and \n, ü");
+typedef struct { int a TAG("of nameless"); } TAG("nameless") nameless TAG("name");
+struct uses { number a; function b; nameless c; int __attribute__((btf_type_tag("\"q\""))) *d; };
+#define KEEP(kind, name) kind name *keep_##name;
+KEEP(struct, whole) KEEP(struct, members) KEEP(struct, tight) KEEP(union, either)
+KEEP(struct, uses)
+"""
+
+
+def tags_of(types: BtfIndex) -> list[tuple[str, str, int, str]]:
+    """All declaration tags: kind and name of what they are on, the component, the text."""
+    found = []
+    for number in types.of_kind(DeclTag):
+        tag = types.get(number)
+        assert isinstance(tag, DeclTag)
+        kind = type(types.get(tag.type)).__name__
+        found.append((kind, _name(types, tag.type), tag.component, tag.name))
+    return sorted(found, key=lambda row: row[:3])  # those of one place in their order
+
+
+@pytest.mark.tool("clang")
+def test_declaration_tags_are_the_same_after_a_round_through_c() -> None:
+    types = btf_of(compiled(TAGGED))
+    assert len(tags_of(types)) == 17
+    same(types)
+    ids = [each for each in types.of_kind(Struct, Union, Typedef) if _name(types, each)]
+    assert tags_of(again(types, ids)) == tags_of(types)
 
 
 @pytest.mark.tool("clang")

@@ -123,7 +123,7 @@ def test_assembly_takes_members_and_enumerators_as_numbers(tmp_path: Path) -> No
 
 def test_what_is_no_btf_is_refused(tmp_path: Path) -> None:
     (tmp_path / "a.o").write_bytes(b"\x7fELF....")
-    with pytest.raises(BtfError, match="is an ELF file, where BTF alone is needed"):
+    with pytest.raises(BtfError, match="is a damaged ELF file"):
         Layouts.of(tmp_path / "a.o")
     with pytest.raises(EbpfError, match="no such file or directory"):
         Layouts.of(tmp_path / "none")

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -70,6 +72,57 @@ def test_a_kernel_without_btf_is_told_with_the_version_that_has_it(folder: Path)
         kernel_btf.vmlinux()
     assert refused.value.since == "5.4"
     assert kernel_btf.readable_modules() == {}
+
+
+def test_a_kernel_that_does_not_show_its_types_may_have_them_on_disk(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (folder / "vmlinux").unlink()
+    places = [tmp_path / each for each in ("none", "vmlinux-{0}", "build-{0}")]
+    monkeypatch.setattr(kernel_btf, "PLACES", tuple(map(str, places)))
+    release = os.uname().release
+    (tmp_path / f"vmlinux-{release}").write_bytes(b"\x7fELF, and nothing behind it")
+    (tmp_path / f"build-{release}").write_bytes(codec.encode(KERNEL))
+    assert kernel_btf.vmlinux().find(Struct, "task") == [2]
+
+
+# In a mount namespace of its own: a kernel that hides its types, and its file where libbpf looks.
+HIDDEN = """
+set -e
+mount -t tmpfs none /sys/kernel/btf
+mount -t tmpfs none /boot
+cp "$1" /boot/vmlinux-$(uname -r)
+bpftool prog load "$2" "$3"
+rm "$3"
+"$4" -c 'import sys, ebpfasm; ebpfasm.load(sys.argv[1]).close()' "$2"
+rm /boot/vmlinux-$(uname -r)
+! bpftool prog load "$2" "$3" 2>/dev/null
+! "$4" -c 'import sys, ebpfasm; ebpfasm.load(sys.argv[1])' "$2" 2>/dev/null
+"""
+READER = """
+struct task_struct { int pid; } __attribute__((preserve_access_index));
+char _license[] __attribute__((section("license"), used)) = "GPL";
+__attribute__((section("raw_tp/sys_enter"), used)) int reads(struct task_struct *context)
+{ return __builtin_preserve_field_info(context->pid, 0); }
+"""
+
+
+@pytest.mark.kernel
+@pytest.mark.tool("bpftool", "clang", "llvm-objcopy")
+def test_types_on_disk_are_found_where_libbpf_finds_them(tmp_path: Path) -> None:
+    if not (kernel_btf.FOLDER / "vmlinux").exists():
+        pytest.skip("this kernel has no BTF")
+    empty, vmlinux, program = (tmp_path / each for each in ("empty.o", "vmlinux", "reads.o"))
+    clang = [find_tool("clang"), "-g", "-O2", "-xc", "-", "-c", "-o"]
+    subprocess.run([*clang, str(empty)], input=b"", check=True)
+    copy = f"--add-section=.BTF={kernel_btf.FOLDER / 'vmlinux'}"
+    subprocess.run([find_tool("llvm-objcopy"), copy, str(empty), str(vmlinux)], check=True)
+    subprocess.run([*clang, str(program), "-target", "bpf"], input=READER.encode(), check=True)
+    pin = f"/sys/fs/bpf/ebpfasm-{os.getpid()}"
+    arguments = [str(vmlinux), str(program), pin, sys.executable]
+    command = ["unshare", "--mount", "bash", "-c", HIDDEN, "hidden", *arguments]
+    found = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (found.returncode, found.stderr) == (0, "")
 
 
 @pytest.mark.kernel
