@@ -9,6 +9,7 @@ CODES: dict[str, str] = {
     "file-missing": "The file does not exist or cannot be opened.",
     "file-encoding": "A text file is not UTF-8; the first bad byte is named.",
     "file-kind": "The kind of file cannot be told, or is not one that the command takes.",
+    "file-python": "A Python file that builds programs stopped with an exception.",
     "file-write": "The output cannot be written; an existing file is left as it was.",
     # text to IR
     "asm-syntax": "The line is not an instruction, label or directive.",
@@ -100,6 +101,7 @@ CODES: dict[str, str] = {
     "load-kconfig": "A value of the kernel's configuration is missing or does not fit.",
     "load-symbol": "The kernel has no function or variable of that name, or of another type.",
     "load-target": "What a program is to be attached to is not in the kernel, or was not given.",
+    "load-token": "A BPF file system hands on no rights: no BPF token could be made of it.",
     "load-relocation": "A field, type or enumerator that the program uses is not in the kernel.",
     "load-program-type": "The program's type is not known: its section name says nothing.",
     "map-operation": "A map operation failed.",

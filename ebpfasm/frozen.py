@@ -10,7 +10,9 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
+
+Value = TypeVar("Value")
 
 if TYPE_CHECKING:
     from dataclasses import dataclass as dataclass
@@ -30,6 +32,15 @@ else:
         return _made(cls, eq=rest.get("eq", True), repr=rest.get("repr", True))
 
 
+def replace(value: Value, **changes: Any) -> Value:
+    """As `dataclasses.replace`, in a third of its time, for a value of a class that is made here.
+
+    Raises TypeError for a name that is no parameter of the class.
+    """
+    made: Value = value.__replace__(**changes)  # type: ignore[attr-defined]
+    return made
+
+
 def _made(cls: type[Any], *, eq: bool, repr: bool) -> type[Any]:
     own = set(cls.__dict__)
     made = dataclasses.dataclass(init=False, repr=False, eq=False, slots=True)(cls)
@@ -38,6 +49,7 @@ def _made(cls: type[Any], *, eq: bool, repr: bool) -> type[Any]:
         "__init__": _Method(made, "__init__", _init, fields),
         "__setattr__": _refuse_set,
         "__delattr__": _refuse_delete,
+        "__replace__": _Method(made, "__replace__", _replace, fields),
         "__getstate__": _state,
         "__setstate__": _restore,
     }
@@ -124,6 +136,18 @@ def _init(made: type[Any], fields: Fields, given: dict[str, Any]) -> Iterator[st
     body += [" self.__post_init__()"] if hasattr(made, "__post_init__") else []
     yield f"def __init__({', '.join(parameters)}):"
     yield from body or [" pass"]
+
+
+def _replace(_made: type[Any], fields: Fields, _given: dict[str, Any]) -> Iterator[str]:
+    kept = [each for each in fields if each.init]
+    parameters = "".join(f", {each.name}=missing" for each in kept)
+    values = ", ".join(
+        f"{f'{each.name}=' if each.kw_only else ''}"
+        f"self.{each.name} if {each.name} is missing else {each.name}"
+        for each in kept
+    )
+    yield f"def __replace__(self, /{', *' if kept else ''}{parameters}):"
+    yield f" return self.__class__({values})"
 
 
 def _refuse_set(self: object, name: str, value: object) -> None:

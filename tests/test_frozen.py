@@ -85,3 +85,16 @@ def test_replace_copy_and_pickle_work() -> None:
 def test_wrong_arguments_are_refused_as_by_any_function() -> None:
     with pytest.raises(TypeError, match=r"Ours\.__init__\(\) missing 1 required positional"):
         Ours()  # type: ignore[call-arg]
+
+
+def test_replace_makes_what_the_standard_one_makes() -> None:
+    value = OURS(1, "a", [3], hidden=4)
+    cases: tuple[dict[str, Any], ...] = {}, {"first": 2}, {"third": [], "hidden": 0}
+    for changes in cases:
+        made = frozen.replace(value, **changes)
+        assert made == dataclasses.replace(value, **changes)
+        assert (made.hidden, made.made) == (changes.get("hidden", 4), made.first * 2)
+    assert frozen.replace(Ours(1), b=3) == Ours(1, 3)
+    for name in ("made", "nothing"):
+        with pytest.raises(TypeError):
+            frozen.replace(value, **{name: 1})

@@ -40,6 +40,7 @@ from ebpfasm.ir import (
     FunctionRef,
     Instruction,
     Item,
+    KfuncRef,
     Label,
     LabelRef,
     MapRef,
@@ -56,6 +57,7 @@ from ebpfasm.isa.table import BY_NAME, InstructionSpec
 from ebpfasm.native import native_core
 
 if TYPE_CHECKING:
+    from ebpfasm.asm.jump_tables import JumpTables
     from ebpfasm.asm.variables import Variables
     from ebpfasm.btf.layout import Layouts
 
@@ -149,7 +151,9 @@ class _File:
     byteorder: ByteOrder | None = None
     exit_label: bool = False  # the first exit of a function is called exit where nothing else is
 
+    kernel: set[str] = field(default_factory=set)  # functions of the kernel (.extern)
     data: Variables | None = None  # where the file has sections of variables
+    tables: JumpTables | None = None  # where it has any
 
     @property
     def variables(self) -> Variables:
@@ -161,13 +165,21 @@ class _File:
             self.data = Variables(self.wrong, self.names, self.byteorder or native)
         return self.data
 
+    def _jump_tables(self) -> JumpTables:
+        if self.tables is None:
+            from ebpfasm.asm.jump_tables import JumpTables  # most files have none
+
+            self.tables = JumpTables()
+        return self.tables
+
     # First pass: what belongs to which function --------------------------------------------
 
     def divide(self, found: Iterable[Statement]) -> None:
         """Sort the statements into functions, maps and settings."""
         found = list(found)
         declared = _declared(found)
-        section, current = TEXT, None
+        section = TEXT
+        current: _Draft | None = None
         for statement in found:
             match statement:
                 case RawDirective(name=".data" | ".rodata" | ".bss" as name, span=span):
@@ -182,6 +194,9 @@ class _File:
                 case Operation(span=span) if holds_data(section):
                     message = f"section {section} holds variables and no instructions"
                     self.wrong.append(error("asm-operand", message, span))
+                case Directive(name=".jumptable"):
+                    inside = None if current is None else current.name
+                    self._jump_tables().add(statement, inside, self.wrong.append)
                 case Directive():
                     entered = self._directive(statement)
                     if entered is not None:
@@ -242,6 +257,8 @@ class _File:
                 self._map(directive)
             case ".globl" | ".global" | ".type":
                 directives.one_name(directive, self.wrong.append)
+            case ".extern":
+                self.kernel.add(directives.one_name(directive, self.wrong.append) or "")
             case ".equ" | ".set" | ".equiv":
                 self._no_constant(directive)
             case name if name not in directives.DIRECTIVES:
@@ -294,11 +311,23 @@ class _File:
                 programs.append(_program(name, draft.section, draft.span, bodies[name]))
             else:
                 functions.append(Function(name, bodies[name], draft.span))
+        maps = list(self.maps.values())
+        if self.tables is not None:
+            self._check_tables(self.tables)
+            maps += self.tables.specs()
         if self.data is None:
-            return collect(programs, functions, self.maps.values(), self.license)
+            return collect(programs, functions, maps, self.license)
         self.license = self.data.license() or self.license
-        maps = [*self.maps.values(), *self.data.maps()]
+        maps += self.data.maps()
         return collect(programs, functions, maps, self.license, self.data.specs())
+
+    def _check_tables(self, tables: JumpTables) -> None:
+        """Report names of tables that are taken, and labels that are none."""
+        tables.check_names({**self.functions, **self.maps, **self.templates}, self.wrong.append)
+        for draft in self.functions.values():
+            for symbol in tables.labels_of(draft.name):
+                if symbol.name not in draft.labels and symbol.name != draft.name:
+                    self._undefined_label(symbol, draft)
 
     def _label_exit(self, draft: _Draft) -> None:
         name = "exit"
@@ -331,6 +360,8 @@ class _File:
                     yield Instruction(spec, item.dst, item.src, item.off, imm, ref, item.span)
 
     def _targets(self, draft: _Draft) -> Iterable[Symbol]:
+        if self.tables is not None:
+            yield from self.tables.labels_of(draft.name)
         for item in draft.items:
             if isinstance(item, Operation) and item.symbol and item.symbol.role is Role.TARGET:
                 yield item.symbol
@@ -350,9 +381,12 @@ class _File:
             case Role.CALLEE:
                 if name in self.functions:
                     return BY_NAME["call_local"], 0, FunctionRef(name)
+                if name in self.kernel:
+                    return BY_NAME["call_kfunc"], 0, KfuncRef(name)
                 helper = helpers.find(name)
                 if helper is None:
-                    self._unknown(symbol, (*self.functions, *helpers.BY_NAME))
+                    hint = f"a function of the kernel is declared: .extern {name}"
+                    self._unknown(symbol, (*self.functions, *helpers.BY_NAME), hint)
                 return item.spec, helper.id if helper is not None else 0, None
             case Role.FUNCTION:
                 if name not in self.functions:
@@ -364,6 +398,10 @@ class _File:
                     section, offset = variable
                     ref = VarRef(section, name, self._offset(symbol, section, offset))
                     return BY_NAME["lddw_map_value"], 0, ref
+                if self.tables is not None and name in self.tables:
+                    size = self.tables[name].size
+                    ref = VarRef(name, "", self._within(symbol, 0, f"jump table {name}", size))
+                    return BY_NAME["lddw_map_value"], 0, ref
                 if symbol.addend:
                     message = f"only a data symbol takes an addend, and {name} is none"
                     self.wrong.append(error("asm-operand", message, symbol.span))
@@ -371,28 +409,32 @@ class _File:
                     return BY_NAME["lddw_map_fd"], 0, MapRef(name)
                 if name not in self.functions:
                     labels = self.data.labels() if self.data is not None else ()
-                    self._unknown(symbol, (*self.maps, *self.functions, *labels))
+                    tables = self.tables.names() if self.tables is not None else ()
+                    self._unknown(symbol, (*self.maps, *self.functions, *labels, *tables))
                 return BY_NAME["lddw_func"], 0, FunctionRef(name)
 
     def _offset(self, symbol: Symbol, section: str, offset: int) -> int:
         """Where in its section's map an address points; the kernel takes only those within."""
-        place, size = offset + symbol.addend, self.variables.size(section)
+        return self._within(symbol, offset, section, self.variables.size(section))
+
+    def _within(self, symbol: Symbol, offset: int, where: str, size: int) -> int:
+        place = offset + symbol.addend
         if not 0 <= place < size:
-            message = (
-                f"{symbol.name} {symbol.addend:+} is outside {section}, which has {size} bytes"
-            )
+            message = f"{symbol.name} {symbol.addend:+} is outside {where}, which has {size} bytes"
             self.wrong.append(error("asm-range", message, symbol.span))
             return offset
         return place
 
-    def _unknown(self, symbol: Symbol, candidates: Iterable[str]) -> None:
+    def _unknown(
+        self, symbol: Symbol, candidates: Iterable[str], otherwise: str | None = None
+    ) -> None:
         if symbol.name in self.templates:
             message = f"{symbol.name} is the template of inner maps and no map by itself"
             note = Note("it is described here", self.templates[symbol.name].span)
             self.wrong.append(error("asm-symbol", message, symbol.span, notes=(note,)))
             return
         message = f"there is no {symbol.role.value} {symbol.name}"
-        hint = did_you_mean(symbol.name, candidates)
+        hint = did_you_mean(symbol.name, candidates) or otherwise
         self.wrong.append(error("asm-symbol", message, symbol.span, hint=hint))
 
     def _undefined_label(self, symbol: Symbol, draft: _Draft) -> None:

@@ -14,6 +14,7 @@ from ebpfasm.dsl.maps import MapDefinition
 from ebpfasm.dsl.memory import Memory
 from ebpfasm.dsl.names import Names
 from ebpfasm.dsl.place import Call, called
+from ebpfasm.dsl.tables import Tables
 from ebpfasm.errors import LineSpan, Note
 from ebpfasm.ir import (
     CollectionSpec,
@@ -27,7 +28,7 @@ from ebpfasm.isa.kinds import ATTACH_TYPES, PROGRAM_TYPES
 from ebpfasm.isa.sections import SECTIONS, SectionMatch, resolve
 
 
-class Code(Arithmetic, Jumps, Memory, Atomics):
+class Code(Arithmetic, Jumps, Memory, Atomics, Tables):
     """The instructions of one program or function, a method each.
 
     Registers are R0 to R10; a plain int is an immediate. Methods whose name ends in 32 work
@@ -162,6 +163,10 @@ class Builder:
         call = called()
         self._findings.close(call)
         self._findings.check_types(call, (str,), license=self.license)
+        tables = [each for code in self._codes() for each in code.tables]
+        for each in tables:
+            assert isinstance(each.span, LineSpan)
+            self._is_new("map", each.name, each.span)
         names = Names({name: kind for name, (kind, _) in self._names.items()}, self._findings)
         names.explain_helpers()
         for code in self._codes():
@@ -178,7 +183,7 @@ class Builder:
             )
             for each in self._programs
         ]  # fmt: skip
-        return collect(programs, functions, self._maps.values(), self.license)
+        return collect(programs, functions, [*self._maps.values(), *tables], self.license)
 
     if not TYPE_CHECKING:  # a type checker says it by itself
 

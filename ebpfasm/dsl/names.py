@@ -9,6 +9,7 @@ from ebpfasm.dsl.findings import Findings, did_you_mean
 from ebpfasm.dsl.stream import Stream
 from ebpfasm.errors import Location
 from ebpfasm.ir import FunctionRef, Label, LabelRef, MapRef, VarRef, instructions_of
+from ebpfasm.ir.tables import entries_of
 from ebpfasm.isa import helpers
 
 
@@ -22,6 +23,12 @@ class Names:
     def check(self, code: Stream) -> None:
         """Report every name in the code that is none."""
         labels = {item.name for item in code.items if isinstance(item, Label)}
+        for table in code.tables:
+            for entry in entries_of(table):
+                if entry.label not in labels:
+                    where = f"{code.kind} {code.name!r}"
+                    message = f"jump table {table.name!r}: {where} has no label {entry.label!r}"
+                    self._report(message, table.span, entry.label, labels, "dsl-label")
         for each in instructions_of(code.items):
             match each.ref:
                 case LabelRef(name=name) if name not in labels:

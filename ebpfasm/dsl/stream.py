@@ -38,6 +38,7 @@ class Stream:
         "kind",
         "name",
         "span",
+        "tables",
     )
 
     def __init__(self, kind: str, name: str, span: LineSpan, findings: Findings) -> None:
@@ -48,6 +49,7 @@ class Stream:
         self._items: list[Item] = []
         self._labels: dict[str, Label] = {}
         self._ended: LineSpan | None = None
+        self.tables: list[MapSpec] = []  # its jump tables
 
     def __enter__(self) -> Self:
         return self

@@ -49,6 +49,7 @@ class Probe:
     """A USDT probe (SDT note): where it is in the file, and where its arguments are.
 
     `semaphore` is the place in the file of a counter that turns the probe on, 0 for none.
+    `address` is where it is in every process, 0 for files that are loaded anywhere.
     `arguments` is as the compiler wrote it: "-4@%edi 8@-24(%rbp)".
     """
 
@@ -57,6 +58,7 @@ class Probe:
     offset: int
     semaphore: int
     arguments: str
+    address: int = 0
 
 
 def read_functions(path: str | Path) -> Mapping[str, FunctionSymbol]:
@@ -208,7 +210,8 @@ def _probe(content: bytes, elf: Any, segments: _Segments, moved: int | None) -> 
     if offset is None:
         raise ValueError(f"the probe {provider}:{name} is outside of all segments")
     counter = segments.offset_of(semaphore + distance) if semaphore else 0
-    return Probe(provider, name, offset, counter or 0, arguments)
+    fixed = address + distance if elf["e_type"] == "ET_EXEC" else 0
+    return Probe(provider, name, offset, counter or 0, arguments, fixed)
 
 
 def _aligned(size: int) -> int:

@@ -11,6 +11,7 @@ from operator import le
 from typing import Protocol
 
 from ebpfasm.elf.function_symbols import FunctionSymbol
+from ebpfasm.elf.jump_tables import JumpTables
 from ebpfasm.elf.records import Records
 from ebpfasm.elf.source import Input
 from ebpfasm.elf.tables import Relocations
@@ -62,10 +63,13 @@ class Resolver(Protocol):
 class Code:
     """The code of all functions of one object."""
 
-    def __init__(self, given: Input, records: Records | None, resolver: Resolver) -> None:
+    def __init__(
+        self, given: Input, records: Records | None, resolver: Resolver, tables: JumpTables
+    ) -> None:
         self._given = given
         self._records = records
         self._resolver = resolver
+        self.tables = tables
         self._contents: dict[int, bytes] = {}
         self._relocations: dict[int, tuple[list[int], list[int]]] = {}
         self._resolved: dict[tuple[bool, int, int], Reference] = {}
@@ -100,9 +104,10 @@ class Code:
     def relocations(self, function: FunctionSymbol) -> Iterable[tuple[int, int]]:
         """A function's relocations in order: offset in the section, number of the symbol."""
         if function.section not in self._relocations:
-            self._relocations[function.section] = _columns(
-                self._given.section(function.section).relocations
-            )
+            found = self._given.section(function.section).relocations
+            if not found:
+                return ()
+            self._relocations[function.section] = _columns(found)
         offsets, symbols = self._relocations[function.section]
         first = bisect_left(offsets, function.offset)
         last = bisect_left(offsets, function.offset + function.size, first)
@@ -160,7 +165,8 @@ class _Function:
             slot - bisect_left(self._wide, slot): self._refs[slot] for slot in sorted(self._refs)
         }
         slots = starts(len(self._content) // SLOT, self._wide)
-        return Lifted(Packed(bytes(self._content), slots, places, refs))
+        landings = self._code.tables.landings(self._function)
+        return Lifted(Packed(bytes(self._content), slots, places, refs), landings)
 
     def _place(self, slot: int) -> str:
         at = self._function.offset + slot * SLOT
@@ -168,6 +174,7 @@ class _Function:
 
     def _relocate(self) -> None:
         content, begin, resolve = self._content, self._function.offset, self._code.resolve
+        tables = self._code.tables
         for offset, symbol in self._code.relocations(self._function):
             at = offset - begin
             slot, opcode = at >> 3, content[at]
@@ -175,7 +182,12 @@ class _Function:
                 self._misplaced(slot, symbol)
                 continue
             (imm,) = _IMM.unpack_from(content, at + 4)
-            ref = resolve(opcode == _CALL, symbol, imm, partial(self._place, slot))
+            place = partial(self._place, slot)
+            ref: Reference | None
+            if opcode == _WIDE and tables.has(symbol):
+                ref = tables.reference(self._function, place, symbol, imm)
+            else:
+                ref = resolve(opcode == _CALL, symbol, imm, place)
             if ref is not None:
                 self._refer(slot, ref)
             else:

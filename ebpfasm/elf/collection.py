@@ -7,7 +7,6 @@ on the running kernel (CO-RE, kernel symbols, configuration) stays a name.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import replace
 from types import MappingProxyType
 
 from ebpfasm.btf.types import DeclTag, Func
@@ -15,6 +14,7 @@ from ebpfasm.elf.code import Code
 from ebpfasm.elf.data import DataSections
 from ebpfasm.elf.externs import KCONFIG, Externs
 from ebpfasm.elf.function_symbols import TEXT, FunctionSymbol, find_functions
+from ebpfasm.elf.jump_tables import JumpTables
 from ebpfasm.elf.legacy_maps import read_legacy, tail_called
 from ebpfasm.elf.maps import SECTION as MAPS
 from ebpfasm.elf.maps import Described, initialised, read_maps
@@ -25,7 +25,9 @@ from ebpfasm.elf.struct_ops import is_struct_ops, read_struct_ops, with_function
 from ebpfasm.elf.symbols import named_symbols
 from ebpfasm.elf.targets import Targets
 from ebpfasm.elf.types import read_types
+from ebpfasm.frozen import replace
 from ebpfasm.ir.lifted import Lifted, line_span
+from ebpfasm.ir.names import Named
 from ebpfasm.ir.object import Object
 from ebpfasm.ir.references import FunctionRef
 from ebpfasm.ir.specs import (
@@ -60,7 +62,7 @@ class _Reading:
     def __init__(self, given: Input, kinds: Kinds) -> None:
         self._given = given
         self._kinds = kinds
-        self._symbols = list(named_symbols(given.object))
+        self._symbols = named_symbols(given)
         self._functions = find_functions(given, self._symbols)
         self._types = read_types(given, self._functions, self._symbols)
         self._records = Records(given, self._types) if self._types is not None else None
@@ -73,11 +75,14 @@ class _Reading:
             if section.name == MAPS and types is not None and not self._maps:
                 self._maps[index] = read_maps(given, types)
             elif section.name == MAPS:
-                given.report("elf-map", f"section {MAPS} has maps, and no BTF describes them")
+                hint = "compile with clang -g, which writes BTF"
+                given.report(
+                    "elf-map", f"section {MAPS} has maps, and no BTF describes them", hint=hint
+                )
         self._struct_ops = {
             index: read_struct_ops(given, index, types)
             for index, section in enumerate(given.object.sections)
-            if is_struct_ops(section.name) and not section.executable and section.content
+            if is_struct_ops(section.name) and not given.executable[index] and section.content
         }
         self._legacy = read_legacy(given, self._symbols)
         self._data = DataSections(given, types, self._symbols, self._arena())
@@ -130,8 +135,10 @@ class _Reading:
 
     def _collect(self) -> CollectionSpec:
         given = self._given
-        code = Code(given, self._records, self._targets)
+        tables = JumpTables(given)
+        code = Code(given, self._records, self._targets, tables)
         streams = {each: code.stream(each) for each in self._functions}
+        jumps = list(tables.specs(streams))
         given.finish()
         called = {
             ref.name
@@ -140,10 +147,11 @@ class _Reading:
             if isinstance(ref, FunctionRef)
         }
         chosen = self._programs(called)
+        alone = {each.name for each in chosen} - called
         functions = [
             self._function(each, stream)
             for each, stream in streams.items()
-            if each not in chosen or each.name in called
+            if each.name not in alone
         ]
         license, version = self._license(), self._version()
         programs = [self._program(each, streams[each], version) for each in chosen]
@@ -151,7 +159,7 @@ class _Reading:
             self._legacy, {given.section(each.section).name: each.name for each in chosen}
         )
         programs = _typed_like_their_callers(programs, called_by_tail)
-        maps = self._unique(self._map_specs())
+        maps = self._unique([*self._map_specs(), *jumps])
         found = collect(
             programs, functions, maps, license, self._variables(), self._exception_callbacks()
         )
@@ -214,13 +222,13 @@ class _Reading:
         ]
 
     def _license(self) -> str:
-        section = self._given.object.section("license")
+        section = self._given.named("license")
         if section is None:
             return ""
         return section.content.split(b"\0", 1)[0].decode("utf-8", "surrogateescape")
 
     def _version(self) -> int:
-        section = self._given.object.section("version")
+        section = self._given.named("version")
         if section is None:
             return 0
         if len(section.content) != _VERSION_SIZE:
@@ -231,14 +239,17 @@ class _Reading:
 
     def _with_rest(self, found: CollectionSpec, version: int) -> CollectionSpec:
         kconfig = MappingProxyType(self._externs.kconfig)
-        programs = {
-            name: replace(each, kconfig=kconfig)
-            if kconfig and any(map.name == KCONFIG for map in each.maps)
-            else each
-            for name, each in found.programs.items()
-        }
+        programs = found.programs
+        if kconfig:
+            users = {
+                name: replace(each, kconfig=kconfig)
+                if any(map.name == KCONFIG for map in each.maps)
+                else each
+                for name, each in programs.items()
+            }
+            programs = MappingProxyType(Named("program", users))
         return CollectionSpec(
-            MappingProxyType(programs),
+            programs,
             found.maps,
             found.variables,
             found.license,

@@ -68,7 +68,7 @@ class DataSections:
         self._unique = UniqueNames().unique
         for index, section in enumerate(given.object.sections):
             name = section.name
-            if data_section(name) is not None and not section.executable and section.size:
+            if data_section(name) is not None and not given.executable[index] and section.size:
                 self._open(index, name)
             elif name == ARENA and section.size:
                 self._arena(index, arena)

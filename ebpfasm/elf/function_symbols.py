@@ -57,10 +57,10 @@ def find_functions(given: Input, symbols: Iterable[tuple[int, ObjectSymbol]]) ->
     """Find them by their symbols. One that leaves its section or overlaps another is reported."""
     typed: dict[int, list[tuple[int, ObjectSymbol]]] = {}
     untyped: dict[int, list[tuple[int, ObjectSymbol]]] = {}
-    sections = given.object.sections
+    executable = given.executable
     for number, symbol in symbols:
         section = symbol.section
-        if not isinstance(section, int) or not sections[section].executable:
+        if not isinstance(section, int) or not executable[section]:
             continue
         if symbol.type == "func":
             typed.setdefault(section, []).append((number, symbol))
@@ -68,8 +68,8 @@ def find_functions(given: Input, symbols: Iterable[tuple[int, ObjectSymbol]]) ->
             untyped.setdefault(section, []).append((number, symbol))
     found: list[FunctionSymbol] = []
     names = UniqueNames()
-    for index, each in enumerate(sections):
-        if not each.executable or not each.content:
+    for index, each in enumerate(given.object.sections):
+        if not executable[index] or not each.content:
             continue
         rows = typed.get(index) or untyped.get(index)
         size = len(each.content)
@@ -97,19 +97,23 @@ def _functions(
     rows: list[tuple[int, ObjectSymbol]],
     names: UniqueNames,
 ) -> Iterator[FunctionSymbol]:
-    rows.sort(key=lambda row: (row[1].value, row[0]))
+    if len(rows) > 1:
+        rows.sort(key=lambda row: (row[1].value, row[0]))
     values = sorted({symbol.value for _, symbol in rows} | {end})
     following = dict(pairwise(values))
     for number, symbol in rows:
         start = symbol.value
         size = symbol.size or max(following.get(start, start) - start, 0)
-        place = f"function {symbol.name} at {given.place(index, start)}"
+        wrong = ""
         if start + size > end:
-            given.report("elf-function", f"{place}, has {size} bytes and leaves the section")
+            wrong = f"has {size} bytes and leaves the section"
         elif start % SLOT or size % SLOT or not size:
-            given.report("elf-function", f"{place}, has {size} bytes: no whole number of slots")
+            wrong = f"has {size} bytes: no whole number of slots"
         elif following.get(start, end) < start + size:
-            given.report("elf-function", f"{place}, overlaps another one")
+            wrong = "overlaps another one"
+        if wrong:
+            place = f"function {symbol.name} at {given.place(index, start)}"
+            given.report("elf-function", f"{place}, {wrong}")
         else:
             yield FunctionSymbol(
                 names.unique(symbol.name), index, start, size, number,

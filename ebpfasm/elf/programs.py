@@ -39,22 +39,17 @@ class Kinds:
 
 def program(kinds: Kinds, section: str, function: Function, version: int) -> ProgramSpec:
     """A program of a section, without the license and what it reaches."""
-    name = section.removeprefix("?")
-    spec = ProgramSpec(
-        function.name, name, "", function.instructions, span=function.span,
-        autoload=not section.startswith("?"), version=version, debug=function.debug,
-    )  # fmt: skip
+    kind, attach_type, target, flags = "", "", "", 0
     match kinds.match(section):
         case None:
-            return spec
+            pass
         case str() as kind:
-            return ProgramSpec(
-                function.name, name, kind, function.instructions, span=function.span,
-                autoload=spec.autoload, version=version, debug=function.debug,
-            )  # fmt: skip
+            pass
         case found:
-            return ProgramSpec(
-                function.name, name, found.program_type, function.instructions,
-                found.attach_type or "", found.target or "", found.load_flags,
-                span=function.span, autoload=spec.autoload, version=version, debug=function.debug,
-            )  # fmt: skip
+            kind, flags = found.program_type, found.load_flags
+            attach_type, target = found.attach_type or "", found.target or ""
+    return ProgramSpec(
+        function.name, section.removeprefix("?"), kind, function.instructions, attach_type, target,
+        flags, span=function.span, autoload=not section.startswith("?"), version=version,
+        debug=function.debug,
+    )  # fmt: skip

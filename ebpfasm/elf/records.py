@@ -5,8 +5,9 @@ from __future__ import annotations
 from array import array
 from bisect import bisect_left
 from collections.abc import Iterator
+from operator import le
 
-from ebpfasm.btf.records import ExtTable, read_ext
+from ebpfasm.btf.records import read_ext
 from ebpfasm.elf.function_symbols import FunctionSymbol
 from ebpfasm.elf.source import Input
 from ebpfasm.elf.types import ObjectTypes
@@ -16,6 +17,7 @@ from ebpfasm.ir.references import CoreRef
 
 _CORE_WORDS = 4
 _NONE = LineTable(array("I"))
+_NO_TYPES: dict[int, int] = {}
 
 
 class Records:
@@ -25,29 +27,29 @@ class Records:
         self.debug = ObjectDebug(types.btf, given.object.byteorder)
         self._given = given
         self._functions: dict[int, dict[int, int]] = {}
+        self._known: dict[FunctionSymbol, FunctionDebug] = {}
         self._lines: dict[int, LineTable] = {}
         self._core: dict[int, tuple[array[int], array[int]]] = {}
-        section = given.object.section(".BTF.ext")
+        section = given.named(".BTF.ext")
         if section is not None and section.content:
             self._read(section.content)
 
     def _read(self, content: bytes) -> None:
         tables = read_ext(content, self._given.object.byteorder)
-        for index, words in self._by_section(tables.functions):
-            self._functions[index] = dict(zip(words[::2], words[1::2], strict=True))
-        for index, words in self._by_section(tables.lines):
-            self._lines[index] = LineTable(_sorted(words, LINE_WORDS))
-        for index, words in self._by_section(tables.relocations):
-            words = _sorted(words, _CORE_WORDS)
-            self._core[index] = words[::_CORE_WORDS], words
+        for name, words in tables.functions.sections.items():
+            if (index := self._section(name)) is not None:
+                self._functions[index] = dict(zip(words[::2], words[1::2], strict=True))
+        for name, words in tables.lines.sections.items():
+            if (index := self._section(name)) is not None:
+                self._lines[index] = LineTable(_sorted(words, LINE_WORDS))
+        for name, words in tables.relocations.sections.items():
+            if (index := self._section(name)) is not None:
+                rows = _sorted(words, _CORE_WORDS)
+                self._core[index] = rows[::_CORE_WORDS], rows
 
-    def _by_section(self, table: ExtTable) -> Iterator[tuple[int, array[int]]]:
-        """A table's records by the first section of the name that they are under."""
-        indices = self._given.indices
-        for name, words in table.sections.items():
-            owner = self._name(name)
-            if owner in indices:
-                yield indices[owner], words
+    def _section(self, name: int) -> int | None:
+        """The first section of the name that records stand under."""
+        return self._given.indices.get(self._name(name))
 
     def _name(self, offset: int) -> str:
         try:
@@ -57,10 +59,15 @@ class Records:
 
     def function(self, function: FunctionSymbol) -> FunctionDebug:
         """A function's part of the first two tables."""
-        type_id = self._functions.get(function.section, {}).get(function.offset, 0)
+        known = self._known.get(function)
+        if known is not None:
+            return known
+        type_id = self._functions.get(function.section, _NO_TYPES).get(function.offset, 0)
         table = self._lines.get(function.section, _NONE)
         records = _inside(table.offsets, function)
-        return FunctionDebug(self.debug, type_id, table, records, function.offset)
+        found = FunctionDebug(self.debug, type_id, table, records, function.offset)
+        self._known[function] = found
+        return found
 
     def relocations(self, function: FunctionSymbol) -> Iterator[tuple[int, CoreRef]]:
         """A function's CO-RE relocations, each with the offset in the section."""
@@ -87,9 +94,9 @@ def _inside(offsets: array[int], function: FunctionSymbol) -> range:
 def _sorted(words: array[int], width: int) -> array[int]:
     """Records in the order of their offsets, which compilers write them in already."""
     offsets = words[::width]
-    order = sorted(range(len(offsets)), key=offsets.__getitem__)
-    if order == list(range(len(offsets))):
+    if all(map(le, offsets, offsets[1:])):
         return words
+    order = sorted(range(len(offsets)), key=offsets.__getitem__)
     result = array("I")
     for number in order:
         result.extend(words[number * width : (number + 1) * width])

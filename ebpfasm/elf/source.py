@@ -18,19 +18,22 @@ MOST_MISTAKES = 100
 class Input:
     """An object and what messages call it. Mistakes are collected: an object fails once.
 
-    `indices` has the number of the first section of each name.
+    `indices` has the number of the first section of each name, `executable` says of each section
+    whether it holds code.
     """
 
     object: Object
     name: str
     wrong: list[Diagnostic] = field(default_factory=list)
     indices: dict[str, int] = field(init=False)
+    executable: list[bool] = field(init=False)
 
     def __post_init__(self) -> None:
         found: dict[str, int] = {}
         for index, section in enumerate(self.object.sections):
             found.setdefault(section.name, index)
         _set(self, "indices", found)
+        _set(self, "executable", [each.executable for each in self.object.sections])
 
     def report(
         self, code: str, message: str, span: Location | None = None, hint: str | None = None
@@ -61,6 +64,11 @@ class Input:
     def section(self, index: int) -> ObjectSection:
         """A section by its number."""
         return self.object.sections[index]
+
+    def named(self, name: str) -> ObjectSection | None:
+        """The first section of a name, None where there is none."""
+        index = self.indices.get(name)
+        return None if index is None else self.object.sections[index]
 
     def symbol(self, index: int) -> ObjectSymbol:
         """A symbol by its number."""

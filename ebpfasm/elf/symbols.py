@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
+from ebpfasm.elf.source import Input
 from ebpfasm.elf.tables import Symbols
-from ebpfasm.ir.object import Object, ObjectSymbol
+from ebpfasm.ir.object import ObjectSymbol
 
 
-def named_symbols(object: Object) -> Iterator[tuple[int, ObjectSymbol]]:
-    """Symbols with their numbers, but for local ones without a type in sections of code."""
-    sections = object.sections
-    if isinstance(object.symbols, Symbols):
-        yield from object.symbols.but_labels([each.executable for each in sections])
-        return
-    for number, symbol in enumerate(object.symbols):
+def named_symbols(given: Input) -> list[tuple[int, ObjectSymbol]]:
+    """Symbols with their numbers, but for sections', files', and labels in sections of code."""
+    symbols, executable = given.object.symbols, given.executable
+    if isinstance(symbols, Symbols):
+        return symbols.but_labels(executable)
+    found = []
+    for number, symbol in enumerate(symbols):
         section = symbol.section
-        idle = section is None or (isinstance(section, int) and sections[section].executable)
-        if not (idle and symbol.binding == "local" and symbol.type == "notype"):
-            yield number, symbol
+        idle = section is None or (isinstance(section, int) and executable[section])
+        local = symbol.binding == "local"
+        if local and (symbol.type in ("section", "file") or (idle and symbol.type == "notype")):
+            continue
+        if section != "omitted":
+            found.append((number, symbol))
+    return found

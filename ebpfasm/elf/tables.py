@@ -8,7 +8,7 @@ from __future__ import annotations
 import struct
 import sys
 from array import array
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import NoReturn
 
 from ebpfasm.ir.object import (
@@ -39,8 +39,12 @@ _TYPES: dict[int, SymbolType] = {
 _VISIBILITIES: tuple[Visibility, ...] = ("default", "internal", "hidden", "protected")
 _INFOS = frozenset(binding << 4 | type for binding in _BINDINGS for type in _TYPES)
 _LABEL = 0  # a local symbol without a type
-_SECTION = 3
-_UNDEFINED, _ABSOLUTE, _COMMON = 0, 0xFFF1, 0xFFF2
+_SECTION, _FILE = 3, 4
+_UNNAMED = (_SECTION, _FILE)  # local ones
+_UNDEFINED = 0
+_ELSEWHERE: dict[int, Elsewhere | None] = {
+    _UNDEFINED: None, 0xFFF1: "absolute", 0xFFF2: "common",
+}  # fmt: skip
 # type -> name, and bytes of the place that is filled.
 RELOCATIONS: dict[int, tuple[RelocationType, int]] = {
     1: ("R_BPF_64_64", 16),
@@ -64,6 +68,7 @@ class Strings:
     def __init__(self, table: bytes, damaged: Damaged) -> None:
         self._table = table
         self._damaged = damaged
+        self._longest: int | None = None
 
     def at(self, offset: int) -> str:
         """The name at an offset, bytes that are not UTF-8 as surrogateescape spells them."""
@@ -84,26 +89,37 @@ class Strings:
             return not table or table.find(b"\0", 0, LONGEST_NAME) >= 0
         if largest >= len(table) or table[-1]:
             return False
-        return max(map(len, table.split(b"\0"))) < LONGEST_NAME
+        if self._longest is None:
+            self._longest = max(map(len, table.split(b"\0")))
+        return self._longest < LONGEST_NAME
+
+    def begins(self, offset: int, text: bytes) -> bool:
+        """Whether the name at an offset begins with a text."""
+        return self._table.startswith(text, offset)
 
 
 class Symbols(Lazy[ObjectSymbol]):
     """The symbols of a table, without its first one, which is none."""
 
-    __slots__ = ("_layout", "_names", "_places", "_sections", "data")
+    __slots__ = ("_layout", "_names", "_places", "_section_name", "data", "section_numbers")
 
     def __init__(
         self,
         data: bytes,
         byteorder: ByteOrder,
         names: Strings,
-        places: Mapping[int, int],
-        sections: Sequence[str],
+        places: Mapping[int, int | Elsewhere | None],
+        section_name: Callable[[int], str],
     ) -> None:
-        """`places` has the sections that are kept, by their number in the file."""
+        """`places` says for sections of the file, by their numbers, where their symbols are.
+
+        `section_name` says what such a section is called. Each symbol's section is in
+        `section_numbers`, as the file has it.
+        """
         self.data = data[SYMBOL_SIZE:]
         self._layout = _SYMBOL[byteorder]
-        self._names, self._places, self._sections = names, places, sections
+        self._names, self._places, self._section_name = names, places, section_name
+        self.section_numbers = self._column("H", 3)
 
     def __len__(self) -> int:
         return len(self.data) // SYMBOL_SIZE
@@ -115,7 +131,7 @@ class Symbols(Lazy[ObjectSymbol]):
         offsets = self._column("I", 0)
         if (
             _INFOS.issuperset(self.data[4::SYMBOL_SIZE])
-            and all(self._known(each) for each in set(self.section_numbers))
+            and self._places.keys() | _ELSEWHERE.keys() >= set(self.section_numbers)
             and self._names.all_good(max(offsets))
         ):
             return
@@ -127,48 +143,48 @@ class Symbols(Lazy[ObjectSymbol]):
             if not self._known(place):
                 damaged(f"has symbol {text or number} in a section that it lacks")
 
-    @property
-    def section_numbers(self) -> list[int]:
-        """Each symbol's section as the file has it."""
-        return self._column("H", 3)
-
     def _column(self, code: str, first: int) -> list[int]:
         return _column(self.data, SYMBOL_SIZE, code, first, self._layout.format[0])
 
     def _known(self, place: int) -> bool:
-        return place in self._places or place in (_UNDEFINED, _ABSOLUTE, _COMMON)
+        return place in self._places or place in _ELSEWHERE
 
     def _make(self, index: int) -> ObjectSymbol:
         fields = self._layout.unpack_from(self.data, index * SYMBOL_SIZE)
         at, info, other, place, value, size = fields
         section: int | Elsewhere | None
-        match place:
-            case 0:
-                section = None
-            case 0xFFF1:
-                section = "absolute"
+        if place in self._places:
+            section = self._places[place]
+        else:
+            section = _ELSEWHERE[place]
+            if section == "absolute":
                 value -= (value >> 63) << 64
-            case 0xFFF2:
-                section = "common"
-            case _:
-                section = self._places[place]
-        named = info & 15 == _SECTION and isinstance(section, int)
-        name = self._sections[place] if named else self._names.at(at)
+        named = info & 15 == _SECTION and place in self._places
+        name = self._section_name(place) if named else self._names.at(at)
         return ObjectSymbol(
             name, section, value, size, _BINDINGS[info >> 4], _TYPES[info & 15],
             _VISIBILITIES[other & 3],
         )  # fmt: skip
 
-    def but_labels(self, executable: Sequence[bool]) -> Iterator[tuple[int, ObjectSymbol]]:
-        """Symbols with their numbers, but local ones without a type in executable sections."""
-        infos, places = self.data[4::SYMBOL_SIZE], self.section_numbers
-        idle = {number for number, index in self._places.items() if executable[index]}
-        idle.add(_UNDEFINED)  # a local name of nothing
-        make = self._make
-        return (
-            (number, make(number)) for number, info in enumerate(infos)
-            if info != _LABEL or places[number] not in idle
-        )  # fmt: skip
+    def but_labels(self, executable: Sequence[bool]) -> list[tuple[int, ObjectSymbol]]:
+        """Symbols with their numbers, without what no program can name.
+
+        That are local ones without a type in executable sections, all in omitted ones, sections'
+        and files'.
+        """
+        idle = {_UNDEFINED}  # a local name of nothing
+        omitted = set[int]()
+        for number, index in self._places.items():
+            if index == "omitted":
+                omitted.add(number)
+            elif isinstance(index, int) and executable[index]:
+                idle.add(number)
+        make, infos = self._make, self.data[4::SYMBOL_SIZE]
+        return [
+            (number, make(number)) for number, place in enumerate(self.section_numbers)
+            if infos[number] not in _UNNAMED and place not in omitted
+            and (infos[number] != _LABEL or place not in idle)
+        ]  # fmt: skip
 
 
 class Relocations(Lazy[ObjectRelocation]):
@@ -252,9 +268,10 @@ _WIDTHS = {"H": 2, "I": 4, "Q": 8}
 
 def _column(data: bytes, row: int, code: str, first: int, order: str) -> list[int]:
     """One field of all rows of `row` bytes: number `first` of a row's numbers of its width."""
-    column = memoryview(data).cast(code)[first :: row // _WIDTHS[code]].tolist()  # type: ignore[call-overload]
+    words: memoryview[int] = memoryview(data).cast(code)  # type: ignore[call-overload]
+    column = words[first :: row // _WIDTHS[code]].tolist()
     if order == _HOST:
-        return list(column)
+        return column
     swapped = array(code, column)
     swapped.byteswap()
     return swapped.tolist()

@@ -25,8 +25,6 @@ from ebpfasm.ir.references import (
 from ebpfasm.ir.specs import KconfigSpec
 from ebpfasm.isa.codec import SLOT
 
-_JUMP_TABLES = ".jumptables"  # of LLVM 22 and later; a map of type insn_array in Linux 6.19
-
 Place = Callable[[], str]
 
 
@@ -163,13 +161,11 @@ class Targets:
             message = f"{place()}: variable {target.name!r} has no section"
             self._given.report("elf-symbol", message, hint=hint)
             return
-        where, reason = "no section", None
+        where = "no section"
         if isinstance(target.section, int):
-            section = self._given.section(target.section).name
-            where = f"section {section}"
-            reason = "compile with -fno-jump-tables" if section == _JUMP_TABLES else None
+            where = f"section {self._given.section(target.section).name}"
         message = f"{place()}: {target.name!r} in {where} is nothing that a program can name"
-        self._given.report("elf-relocation", message, hint=reason)
+        self._given.report("elf-relocation", message)
 
     # From data -----------------------------------------------------------------------------------
 

@@ -7,8 +7,10 @@ fill, and say nothing of visibility. The rules are those of libbpf's btf_fixup_d
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
+from operator import attrgetter
 
+from ebpfasm.btf.codec import KINDS
 from ebpfasm.btf.index import BtfIndex
 from ebpfasm.btf.types import DataSec, Func, FuncLinkage, Var, VarLinkage
 from ebpfasm.elf.function_symbols import TEXT, Functions
@@ -20,8 +22,10 @@ from ebpfasm.ir.object import ObjectSymbol
 EXTERNS = (".kconfig", ".ksyms")
 _LARGEST = (1 << 32) - 1
 _HIDDEN = ("hidden", "internal")
-_HEAD = 12  # bytes of a type's first three words
-_ENTRY = 12  # bytes of a variable in a data section
+_HEAD_WORDS = 3  # of each type
+_KIND = 0x7F  # the kind in an info word's highest byte
+_VAR, _FUNC = KINDS[Var], KINDS[Func]
+_by_offset = attrgetter("offset")
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,24 +52,14 @@ def read_types(
     given: Input, functions: Functions, symbols: Iterable[tuple[int, ObjectSymbol]]
 ) -> ObjectTypes | None:
     """Read .BTF and complete it; None where there is none. Raises BtfError."""
-    section = given.object.section(".BTF")
+    section = given.named(".BTF")
     if section is None or not section.content:
         return None
     found = BtfIndex(section.content)
-    patched = bytearray(section.content)
-    fixing = _Fixing(given, found, patched, symbols)
-    sections = {each.name: (number, tuple(fixing.datasec(number, each)))
-                for number, each in _data_sections(found)}  # fmt: skip
+    fixing = _Fixing(given, found, bytearray(section.content), symbols)
+    sections = dict(fixing.datasec(number) for number in found.of_kind(DataSec))
     fixing.hide(functions)
-    data = bytes(patched)
-    return ObjectTypes(found if data == section.content else found.patched(data), sections)
-
-
-def _data_sections(found: BtfIndex) -> Iterator[tuple[int, DataSec]]:
-    for number in found.of_kind(DataSec):
-        each = found.get(number)
-        assert isinstance(each, DataSec)
-        yield number, each
+    return ObjectTypes(fixing.fixed(), sections)
 
 
 class _Fixing:
@@ -85,46 +79,48 @@ class _Fixing:
             if isinstance(symbol.section, int) and symbol.type not in ("section", "func"):
                 self._places.setdefault((symbol.section, symbol.name), symbol)
 
-    def datasec(self, number: int, section: DataSec) -> list[Variable]:
-        """Complete a data section in the bytes; its variables by their offsets."""
-        at = self._btf.place(number)
-        if section.name in EXTERNS:
-            return [self._variable(*entry) for entry in self._entries(section)]
-        index = self._given.indices.get(section.name)
-        fill = section.size == 0 and index is not None
-        if fill and index is not None:
+    def fixed(self) -> BtfIndex:
+        """The types with all that was found."""
+        raw = bytes(self._data)
+        return self._btf if raw == self._btf.raw else self._btf.patched(raw)
+
+    def datasec(self, number: int) -> tuple[str, tuple[int, tuple[Variable, ...]]]:
+        """Complete a data section in the bytes; its name, and its variables by their offsets."""
+        words, at = self._btf.words(number), self._btf.place(number)
+        name, size = self._btf.strings.at(words[0]), words[2]
+        index = None if name in EXTERNS else self._given.indices.get(name)
+        fill = size == 0 and index is not None
+        if index is not None and fill:
             self._put(at + 8, min(self._given.section(index).size, _LARGEST))
-        found: list[tuple[int, int, int]] = []
-        for type_id, offset, size in self._entries(section):
-            var = self._btf.get(type_id)
-            symbol = None
-            if isinstance(var, Var) and index is not None:
-                symbol = self._places.get((index, var.name))
-            if fill and symbol is not None:
-                offset = min(symbol.value, _LARGEST)  # what is that large is refused later
-            if symbol is not None and symbol.visibility in _HIDDEN:
-                self._put(self._btf.place(type_id) + _HEAD, VarLinkage.STATIC)
-            found.append((type_id, offset, size))
-        found.sort(key=lambda entry: entry[1])
-        for row, entry in enumerate(found):
-            self._put(at + _HEAD + row * _ENTRY, *entry)
-        return [self._variable(*entry) for entry in found]
+        found = [
+            self._variable(index, fill, *words[first : first + 3])
+            for first in range(_HEAD_WORDS, len(words), 3)
+        ]
+        if name not in EXTERNS:
+            found.sort(key=_by_offset)
+            placed = [word for each in found for word in (each.var, each.offset, each.size)]
+            self._put(at + 4 * _HEAD_WORDS, *placed)
+        return name, (number, tuple(found))
 
-    def _entries(self, section: DataSec) -> Iterator[tuple[int, int, int]]:
-        return ((each.type, each.offset, each.size) for each in section.variables)
-
-    def _variable(self, type_id: int, offset: int, size: int) -> Variable:
-        match self._btf.get(type_id):
-            case Var(name=name, type=target, linkage=linkage):
-                place = self._btf.place(type_id) + _HEAD
-                (linkage,) = struct.unpack_from(f"{self._order}I", self._data, place)
-                return Variable(name, type_id, target, offset, size, linkage)
-            case Func(name=name, type=target):
-                return Variable(name, type_id, target, offset, size, VarLinkage.GLOBAL_EXTERN)
-            case _:
-                pass
-        message = f"type {type_id} stands in a data section of .BTF and is no variable"
-        raise self._given.refusal("elf-variable", message)
+    def _variable(
+        self, section: int | None, fill: bool, var: int, offset: int, size: int
+    ) -> Variable:
+        """A variable as BTF has it; with `fill`, at the offset that its symbol says."""
+        words = self._btf.words(var)
+        kind, name = words[1] >> 24 & _KIND, self._btf.strings.at(words[0])
+        if kind == _FUNC:
+            return Variable(name, var, words[2], offset, size, VarLinkage.GLOBAL_EXTERN)
+        if kind != _VAR:
+            message = f"type {var} stands in a data section of .BTF and is no variable"
+            raise self._given.refusal("elf-variable", message)
+        linkage = words[3]
+        symbol = None if section is None else self._places.get((section, name))
+        if symbol is not None and fill:
+            offset = min(symbol.value, _LARGEST)  # what is that large is refused later
+        if symbol is not None and symbol.visibility in _HIDDEN:
+            linkage = VarLinkage.STATIC
+            self._put(self._btf.place(var) + 4 * _HEAD_WORDS, linkage)
+        return Variable(name, var, words[2], offset, size, linkage)
 
     def hide(self, functions: Functions) -> None:
         """Make hidden functions of .text static, which the verifier then knows more about."""

@@ -1,8 +1,8 @@
 """An Object as an ELF file, laid out as LLVM's assembler does it (elf(5); EM_BPF is 247).
 
-Sections stand in their order, each followed in the table by its relocations; then comes the
-symbol table, local symbols first. Names of sections and symbols share one string table in
-which a name that ends another one takes no room.
+Sections stand in their order, each followed in the table by its relocations; then come
+.llvm_addrsig and the symbol table, local symbols first. Names of sections and symbols share one
+string table in which a name that ends another one takes no room.
 """
 
 from __future__ import annotations
@@ -11,12 +11,21 @@ import struct
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from ebpfasm.ir.object import SHF_GROUP, SHT_NOBITS, Object, ObjectSection, ObjectSymbol
+from ebpfasm.ir.object import (
+    SHF_EXCLUDE,
+    SHF_GROUP,
+    SHT_LLVM_ADDRSIG,
+    SHT_NOBITS,
+    Object,
+    ObjectSection,
+    ObjectSymbol,
+)
 
 EM_BPF = 247
 
 _SHT_SYMTAB, _SHT_STRTAB, _SHT_REL, _SHT_GROUP = 2, 3, 9, 17
 _GRP_COMDAT = 1
+_ADDRSIG = ".llvm_addrsig"
 _SHF_INFO_LINK = 0x40
 _SHN_ABS, _SHN_COMMON = 0xFFF1, 0xFFF2
 _SHN_LORESERVE = 0xFF00
@@ -74,6 +83,7 @@ class _Writer:
         names |= {each.name for each in source.sections} | {".strtab", ".symtab"}
         names |= {f".rel{each.name}" for each in source.sections if each.relocations}
         names |= {".group" for each in source.sections if each.group}
+        names |= {_ADDRSIG} if source.addrsig is not None else set()
         strings, offsets = _string_table(names)
         rows = [_Row(".strtab", _SHT_STRTAB, content=strings)]
         places: dict[int, int] = {}
@@ -92,8 +102,13 @@ class _Writer:
                 members = range(first, len(rows) + 1)
                 row = rows[groups[each.group] - 1]
                 row.content += struct.pack(f"{self._order}{len(members)}I", *members)
+        symtab = len(rows) + (1 if source.addrsig is None else 2)
         for row in (*relocations, *(rows[number - 1] for number in groups.values())):
-            row.link = len(rows) + 1
+            row.link = symtab
+        if source.addrsig is not None:
+            addrsig = self._addrsig_row(source.addrsig, symtab)
+            rows.append(addrsig)
+            relocations.append(addrsig)
         local = sum(1 for each in source.symbols if each.binding == "local")
         rows.append(
             _Row(
@@ -126,6 +141,10 @@ class _Writer:
             info=self._numbers[symbol], align=4, entsize=4,
         )  # fmt: skip
 
+    def _addrsig_row(self, symbols: Sequence[int], link: int) -> _Row:
+        content = b"".join(_uleb128(self._numbers[each]) for each in symbols)
+        return _Row(_ADDRSIG, SHT_LLVM_ADDRSIG, SHF_EXCLUDE, content, link=link)
+
     def _symbols(
         self, places: Mapping[int, int], offsets: Mapping[str, int], groups: Mapping[str, int]
     ) -> bytes:
@@ -133,7 +152,7 @@ class _Writer:
         for index in self._sorted:
             each = self._source.symbols[index]
             match each.section:
-                case None:
+                case None | "omitted":
                     # A name that only a group has is the group.
                     place = groups.get(each.name, 0) if each.binding == "local" else 0
                 case "absolute":
@@ -185,6 +204,14 @@ class _Writer:
             self._order + _SECTION, offsets[row.name], row.type, row.flags, 0, row.offset, size,
             row.link, row.info, row.align, row.entsize,
         )  # fmt: skip
+
+
+def _uleb128(number: int) -> bytes:
+    found = bytearray()
+    while number > 0x7F:
+        found.append(number & 0x7F | 0x80)
+        number >>= 7
+    return bytes([*found, number])
 
 
 def _rank(symbol: ObjectSymbol) -> int:

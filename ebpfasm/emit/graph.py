@@ -8,6 +8,8 @@ from ebpfasm.asm.writing.printer import text_of
 from ebpfasm.ir.cfg import Block, Cfg, build
 from ebpfasm.ir.references import FunctionRef
 from ebpfasm.ir.specs import ProgramSpec
+from ebpfasm.ir.tables import labels_in
+from ebpfasm.isa.forms import Form
 
 _HEAD = """\
     node [shape=box, fontname="monospace", fontsize=10];
@@ -27,7 +29,7 @@ def dot(program: ProgramSpec) -> str:
     lines = [f"digraph {_quoted(program.name)} {{", _HEAD]
     calls: list[str] = []
     for name, items in streams.items():
-        cfg = build(items)
+        cfg = build(items, labels_in(name, program.maps))
         lines += _frame(numbers[name], name, cfg)
         calls += _calls(numbers[name], cfg, numbers)
     return "\n".join([*lines, *calls, "}"]) + "\n"
@@ -62,10 +64,11 @@ def _edges(function: int, cfg: Cfg, block: Block) -> Iterator[str]:
     here, last = _node(function, block.number), block.end - 1
     jump = cfg.layout.target(last)
     ways = cfg.layout.successors(last)
+    decides = cfg.layout.instructions[last].spec.form is not Form.JUMP_REG
     starts = {each.start: each.number for each in cfg.blocks}
     for place in ways:
         there = _node(function, starts[place]) if place in starts else _end(function)
-        word = ("yes" if place == jump else "no") if len(ways) > 1 else ""
+        word = ("yes" if place == jump else "no") if decides and len(ways) > 1 else ""
         yield f"        {here} -> {there}" + (f' [label="{word}"];' if word else ";")
 
 

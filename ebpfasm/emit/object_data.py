@@ -8,6 +8,7 @@ from ebpfasm.emit.object_sections import Drafts
 from ebpfasm.emit.object_types import ObjectTypes, Placed
 from ebpfasm.ir.object import SHF_ALLOC, SHF_WRITE, SHT_NOBITS, Binding
 from ebpfasm.ir.specs import CollectionSpec, MapSpec, VarSpec, data_section
+from ebpfasm.ir.tables import is_table
 from ebpfasm.isa.constants import CONSTANTS
 
 MAPS, KCONFIG, ARENA = ".maps", ".kconfig", ".addr_space.1"
@@ -25,7 +26,8 @@ def place_data(spec: CollectionSpec, drafts: Drafts, types: ObjectTypes) -> None
     maps = spec.maps.values()
     plain = [
         each for each in maps
-        if data_section(each.name) is None and each.name != KCONFIG and each.type != "struct_ops"
+        if data_section(each.name) is None and each.name != KCONFIG
+        and each.type != "struct_ops" and not is_table(each)
     ]  # fmt: skip
     if plain:
         _maps(plain, drafts, types)

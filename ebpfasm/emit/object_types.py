@@ -135,11 +135,19 @@ class ObjectTypes:
             placed.append(Placed(spec.name, spec.value_size))
         self._sections.append((DataSec(section, 0, tuple(rows)), tuple(placed)))
 
-    def extern(self, section: str, name: str, source: BtfIndex | None) -> None:
-        """Declare a name of the kernel's, as its compiler had it; else a variable of no type."""
+    def extern(
+        self, section: str, name: str, source: BtfIndex | None, *, function: bool = False
+    ) -> None:
+        """Declare a name of the kernel's, as its compiler had it.
+
+        Where no compiler had: a variable of no type, or a function without parameters, which is
+        all that libbpf takes for a call whose prototype nobody knows.
+        """
         found = [] if source is None else source.find(Var, name) or source.find(Func, name)
         if source is not None and found:
             type_id = self.imported(source, found[0])
+        elif function:
+            type_id = self._add(Func(name, self._add(FuncProto(VOID)), FuncLinkage.EXTERN))
         else:
             type_id = self._add(Var(name, VOID, VarLinkage.GLOBAL_EXTERN))
         self._externs.setdefault(section, {})[type_id] = None

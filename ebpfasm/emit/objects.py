@@ -17,6 +17,7 @@ from ebpfasm.btf.strings import StringTable
 from ebpfasm.emit.debug import Lines
 from ebpfasm.emit.object_data import ARENA, KCONFIG, place_data, place_license
 from ebpfasm.emit.object_sections import Drafts, SectionDraft
+from ebpfasm.emit.object_tables import place_tables
 from ebpfasm.emit.object_types import ObjectTypes
 from ebpfasm.errors import BtfError, Diagnostic, EncodeError, LinkError, error
 from ebpfasm.ir.debug import FunctionDebug
@@ -31,6 +32,7 @@ from ebpfasm.ir.object import (
 )
 from ebpfasm.ir.references import CoreRef, KfuncRef, KsymRef, MapRef, Reference, VarRef
 from ebpfasm.ir.specs import CollectionSpec
+from ebpfasm.ir.tables import is_table
 from ebpfasm.isa import codec
 from ebpfasm.isa.codec import SLOT, ByteOrder
 from ebpfasm.isa.forms import Form
@@ -94,6 +96,8 @@ class _Build:
         self._find_bodies()
         for body in self._bodies.values():
             self._place(body)
+        for body in self._bodies.values():
+            place_tables(body, self._drafts)
         place_data(self._spec, self._drafts, self._types)
         for body in self._bodies.values():
             self._encode(body)
@@ -204,6 +208,11 @@ class _Build:
             case VarRef(map=map, name=name) if map == KCONFIG:
                 spec = self._spec.kconfig.get(name)
                 self._extern(section, at, KCONFIG, name, spec is not None and spec.weak)
+            case VarRef(map=map, offset=offset) if is_table(self._spec.maps[map]):
+                if offset:
+                    message = "an object can name a jump table, and no place inside one"
+                    self._wrong.append(error("link-unresolved", message, each.span))
+                self._drafts.relocate(section, at, map)
             case VarRef(map=map, name=name, offset=offset):
                 found = self._spec.variables.get(name)
                 if found is None or found.map != map:
@@ -232,7 +241,8 @@ class _Build:
         debug = self._spec.debug
         self._drafts.undefined(name, weak=weak)
         self._drafts.relocate(section, at, name, type)
-        self._types.extern(kind, name, debug.btf if debug is not None else None)
+        source = debug.btf if debug is not None else None
+        self._types.extern(kind, name, source, function=type == "R_BPF_64_32")
 
     def _core_relocation(self, body: _Body, section: SectionDraft, at: int, core: CoreRef) -> None:
         debug = body.debug

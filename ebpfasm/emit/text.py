@@ -110,8 +110,8 @@ def describe(ref: Reference) -> str:
     match ref:
         case MapRef(name=name):
             return f"map {name}"
-        case VarRef(name=name):
-            return f"variable {name}"
+        case VarRef():
+            return f"variable {ref.written}"
         case KfuncRef(name=name):
             return f"kfunc {name}"
         case KsymRef(name=name):

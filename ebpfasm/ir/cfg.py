@@ -55,9 +55,12 @@ class Cfg:
         return frozenset(seen)
 
 
-def build(items: Iterable[Item]) -> Cfg:
-    """Cut a function into blocks. Jumps that go astray lead nowhere; the verifier reports them."""
-    layout = lay_out(items)
+def build(items: Iterable[Item], tables: Iterable[str] = ()) -> Cfg:
+    """Cut a function into blocks. Jumps that go astray lead nowhere; the verifier reports them.
+
+    `tables` are the labels that the function's jump tables name (`ir.tables`).
+    """
+    layout = lay_out(items, tables)
     count = len(layout.instructions)
     leaders = {0}
     for index in range(count):

@@ -26,13 +26,15 @@ class Layout:
     """A stream with its labels taken out: instructions by index, places as indices.
 
     `slots[i]` is where instruction i begins; the last entry is the length. A place may be
-    `len(instructions)`: the end, where a label can stand but nothing can run.
+    `len(instructions)`: the end, where a label can stand but nothing can run. `indirect` are the
+    places that jump tables lead to: where a `gotox` may go.
     """
 
     instructions: tuple[Instruction, ...]
     labels: dict[str, int]
     slots: tuple[int, ...]
     index_at: dict[int, int]
+    indirect: tuple[int, ...] = ()
 
     def target(self, index: int) -> int | None:
         """The place that the jump at an index goes to; None where it is no jump or goes astray."""
@@ -47,15 +49,20 @@ class Layout:
                 return self.index_at.get(self.slots[index] + 1 + distance)
 
     def successors(self, index: int) -> tuple[int, ...]:
-        """Places where control can be after the instruction: the next one, the target, or both."""
+        """Places where control can be after the instruction: the next one, targets, or both."""
         form = self.instructions[index].spec.form
+        if form is Form.JUMP_REG:
+            return self.indirect
         following = () if form in ENDS else (index + 1,)
         target = self.target(index)
         return following if target is None or target in following else (*following, target)
 
 
-def lay_out(items: Iterable[Item]) -> Layout:
-    """Lay a stream out. Of labels with one name the first counts."""
+def lay_out(items: Iterable[Item], tables: Iterable[str] = ()) -> Layout:
+    """Lay a stream out. Of labels with one name the first counts.
+
+    `tables` are the labels that its jump tables name; those that it does not have lead nowhere.
+    """
     instructions: list[Instruction] = []
     labels: dict[str, int] = {}
     slots = [0]
@@ -69,4 +76,5 @@ def lay_out(items: Iterable[Item]) -> Layout:
             case _:
                 assert_never(item)
     index_at = {slot: index for index, slot in enumerate(slots)}
-    return Layout(tuple(instructions), labels, tuple(slots), index_at)
+    indirect = tuple(sorted({labels[name] for name in tables if name in labels}))
+    return Layout(tuple(instructions), labels, tuple(slots), index_at, indirect)

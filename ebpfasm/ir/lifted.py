@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from array import array
 from bisect import bisect_left
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from ebpfasm.errors import Diagnostic, LineSpan, Location
@@ -16,20 +16,24 @@ from ebpfasm.ir.debug import FunctionDebug
 from ebpfasm.ir.instruction import Instruction, Item
 from ebpfasm.ir.layout import JUMPS, distance_field
 from ebpfasm.ir.packed import Packed, Stream
-from ebpfasm.ir.references import LabelRef
+from ebpfasm.ir.references import FunctionRef, LabelRef
 from ebpfasm.isa.table import BY_OPCODE
 
 _NO_PLACES = array("I")
 
 
 class Lifted(Stream):
-    """The items of a function whose code is complete but for what `body.refs` names."""
+    """The items of a function whose code is complete but for what `body.refs` names.
 
-    __slots__ = ("_lifted",)
+    `landings` are the slots that its jump tables lead to: labels stand there too.
+    """
 
-    def __init__(self, body: Packed) -> None:
+    __slots__ = ("_lifted", "landings")
+
+    def __init__(self, body: Packed, landings: Sequence[int] = ()) -> None:
         super().__init__(body, _NO_PLACES, _NO_PLACES, ())
         self._lifted = False
+        self.landings = landings
 
     def __len__(self) -> int:
         self._lift()
@@ -43,10 +47,23 @@ class Lifted(Stream):
         in_off = distance_field(made.spec.form) == "off"
         return replace(made, off=0) if in_off else replace(made, imm=0)
 
+    def label_at(self, slot: int) -> str:
+        """The label that stands at one of the landings."""
+        names = {place: self.name_of[name] for name, place in self.label_slots().items()}
+        return names[slot]
+
     def label_slots(self) -> dict[int, int]:
         """Slot of each label, by the number of its name."""
         self._lift()
         return super().label_slots()
+
+    def linked(
+        self, base: int, starts: Mapping[str, int], report: Callable[[Diagnostic], None]
+    ) -> Packed:
+        """The body with the distances to functions written: those of jumps are there."""
+        if any(isinstance(each, FunctionRef) for each in self.body.refs.values()):
+            return super().linked(base, starts, report)
+        return self.body
 
     def _write_jumps(self, code: bytearray, report: Callable[[Diagnostic], None]) -> None:
         """Nothing: the distances of jumps are there."""
@@ -56,7 +73,8 @@ class Lifted(Stream):
             return
         self._lifted = True
         found = list(self._targets_of_jumps())
-        places = sorted({target for _, target in found})
+        landings = {bisect_left(self.body.slots, slot) for slot in self.landings}
+        places = sorted({target for _, target in found} | landings)
         number_of = {place: number for number, place in enumerate(places)}
         self.jumps = array("I")
         for index, target in found:

@@ -6,13 +6,14 @@ variables and kernel symbols stay names, for they are known only where the progr
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import field, replace
+from types import MappingProxyType
 from typing import assert_never
 
 from ebpfasm.errors import Diagnostic, LinkError, error
 from ebpfasm.frozen import dataclass
-from ebpfasm.ir.instruction import Instruction
+from ebpfasm.ir.instruction import Instruction, Item
 from ebpfasm.ir.layout import Layout, distance_field, lay_out
 from ebpfasm.ir.packed import Packed, Stream, too_far
 from ebpfasm.ir.references import (
@@ -26,7 +27,11 @@ from ebpfasm.ir.references import (
     VarRef,
 )
 from ebpfasm.ir.specs import MapSpec, ProgramSpec
+from ebpfasm.ir.tables import is_table, placed
 from ebpfasm.isa.codec import fit
+
+# What is called and is not there may be a program.
+IN_TEXT = "functions that are called stand in .text; in other sections they are programs"
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,11 +45,17 @@ class LinkedFunction:
 
 @dataclass(frozen=True, slots=True)
 class LinkedProgram:
-    """A program whose jumps and calls are numbers. The first function is the program itself."""
+    """A program whose jumps and calls are numbers. The first function is the program itself.
+
+    `tables` are its jump tables by the name of their maps: the slots that their entries lead to.
+    """
 
     program: ProgramSpec
     instructions: Sequence[Instruction]
     functions: tuple[LinkedFunction, ...]
+    tables: Mapping[str, tuple[int, ...]] = field(
+        default_factory=lambda: MappingProxyType({}), hash=False
+    )
 
     @property
     def name(self) -> str:
@@ -75,6 +86,28 @@ def link(program: ProgramSpec) -> LinkedProgram:
     Raises LinkError with a diagnostic for every label, function or map that does not exist
     and every jump that does not reach.
     """
+    linked = _link(program)
+    if not any(map(is_table, program.maps)):
+        return linked
+    streams = [program.instructions, *(each.instructions for each in program.functions)]
+    wrong: list[Diagnostic] = []
+    labels = {
+        function.name: {name: function.slot + slot for name, slot in _labels(stream).items()}
+        for function, stream in zip(linked.functions, streams, strict=True)
+    }
+    tables = placed(program.maps, labels, wrong)
+    if wrong:
+        raise LinkError(*wrong)
+    return replace(linked, tables=tables)
+
+
+def _labels(stream: Sequence[Item]) -> dict[str, int]:
+    """The slot of each label, counted from the function's first."""
+    layout = lay_out(stream)
+    return {name: layout.slots[index] for name, index in layout.labels.items()}
+
+
+def _link(program: ProgramSpec) -> LinkedProgram:
     names = [program.name, *(function.name for function in program.functions)]
     streams = [program.instructions, *(each.instructions for each in program.functions)]
     packed = [stream for stream in streams if isinstance(stream, Stream)]
@@ -146,7 +179,8 @@ def _resolve(
             return _at_distance(each, place - slot - 1, name)
         case FunctionRef(name=name):
             if name not in starts:
-                return error("link-function", f"there is no function {name!r}", each.span)
+                message = f"there is no function {name!r}"
+                return error("link-function", message, each.span, hint=IN_TEXT)
             return _at_distance(each, starts[name] - slot - 1, name)
         case MapRef(name=name) | VarRef(map=name):
             if name not in maps:

@@ -37,8 +37,9 @@ Binding = Literal["local", "global", "weak"]
 SymbolType = Literal["notype", "object", "func", "section", "file", "common", "tls"]
 Visibility = Literal["default", "internal", "hidden", "protected"]
 
-# Where a symbol is that lies in no section: a number, or space for the linker to allocate.
-Elsewhere = Literal["absolute", "common"]
+# Where a symbol is that lies in no section: a number, or space for the linker to allocate;
+# "omitted" where its section was not read.
+Elsewhere = Literal["absolute", "common", "omitted"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,11 +97,16 @@ class ObjectSymbol:
 
 @dataclass(frozen=True, slots=True)
 class Object:
-    """Sections in the order of the file, symbols in the order in which they were mentioned."""
+    """Sections in the order of the file, symbols in the order in which they were mentioned.
+
+    `addrsig` has the numbers of symbols whose address matters, so that a linker may fold what the
+    others name (LLVM's `.addrsig`); None where the file says nothing of it.
+    """
 
     sections: tuple[ObjectSection, ...] = ()
     symbols: Sequence[ObjectSymbol] = ()
     byteorder: ByteOrder = "little"
+    addrsig: tuple[int, ...] | None = None
 
     def section(self, name: str) -> ObjectSection | None:
         """The first section of that name, None where there is none."""

@@ -38,6 +38,11 @@ class VarRef:
     name: str
     offset: int = 0
 
+    @property
+    def written(self) -> str:
+        """The variable's name; where it has none, the map's and how far inside."""
+        return self.name or (f"{self.map}+{self.offset}" if self.offset else self.map)
+
 
 @dataclass(frozen=True, slots=True)
 class KfuncRef:
@@ -67,6 +72,19 @@ class CoreRef:
     type_id: int
     access: str
     kind: int
+
+
+@dataclass(frozen=True, slots=True)
+class PlaceRef:
+    """A label of a function, as an entry of a jump table (a map of type insn_array) has it."""
+
+    function: str
+    label: str
+
+    @property
+    def name(self) -> str:
+        """Function and label in one word, for people."""
+        return f"{self.function}.{self.label}"
 
 
 Reference = LabelRef | FunctionRef | MapRef | VarRef | KfuncRef | KsymRef | CoreRef

@@ -7,17 +7,19 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import FrozenInstanceError, field, replace
+from dataclasses import FrozenInstanceError, field
+from functools import lru_cache
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Literal
 
 from ebpfasm.errors import EncodeError, Location, error
-from ebpfasm.frozen import dataclass
+from ebpfasm.frozen import dataclass, replace
 from ebpfasm.ir.contents import Contents
 from ebpfasm.ir.debug import FunctionDebug, ObjectDebug
 from ebpfasm.ir.instruction import Item, instructions_of
+from ebpfasm.ir.names import Named
 from ebpfasm.ir.packed import Stream
-from ebpfasm.ir.references import FunctionRef, MapRef, Reference, VarRef
+from ebpfasm.ir.references import FunctionRef, MapRef, PlaceRef, Reference, VarRef
 from ebpfasm.isa.constants import CONSTANTS
 
 # Names that the kernel keeps: BPF_OBJ_NAME_LEN is 16 with the final zero byte.
@@ -48,7 +50,8 @@ class MapSpec:
     be written from user space after. Read it with `bytes(spec.contents)`: in a Contents variables
     may have been set. For a map of type arena it is what the arena begins with.
 
-    `initial` says what a prog_array or a map of maps holds at first, by index. In a map of type
+    `initial` says what a prog_array or a map of maps holds at first, by index. An insn_array that
+    has it is a jump table, every entry a place of one function. In a map of type
     struct_ops it has the functions by the byte offset of their member; `contents` has the other
     members there, and `types.value` is the object's own struct, of which the kernel has one of the
     same name (a flavour `___x` does not count). A map without
@@ -69,7 +72,7 @@ class MapSpec:
     map_extra: int = 0
     contents: bytes | Contents = field(default=b"", hash=False)
     frozen: bool = False
-    initial: Mapping[int, MapRef | FunctionRef] = field(
+    initial: Mapping[int, MapRef | FunctionRef | PlaceRef] = field(
         default_factory=lambda: MappingProxyType({}), hash=False
     )
     autocreate: bool = True
@@ -228,6 +231,13 @@ class CollectionSpec:
     name: str = field(default="", compare=False)
 
 
+def need_program(given: object, function: str) -> None:
+    """See that what a function was given is a program. Raises TypeError."""
+    if not isinstance(given, ProgramSpec):
+        kind = type(given).__name__
+        raise TypeError(f"{function} takes a ProgramSpec, as in spec.programs['name'], not {kind}")
+
+
 def alone(program: ProgramSpec) -> CollectionSpec:
     """A collection of one program, which is loaded even if it was optional, and its maps."""
     return CollectionSpec(
@@ -249,6 +259,7 @@ DATA_SECTIONS: dict[str, int] = {
 }
 
 
+@lru_cache(256)
 def data_section(name: str) -> str | None:
     """The kind of a section of variables, ".rodata" for ".rodata.names"; None for any other.
 
@@ -301,9 +312,9 @@ def collect(
     }
     by_variable = {each.name: _with_contents(each, map_specs) for each in variables}
     return CollectionSpec(
-        MappingProxyType(complete),
-        MappingProxyType(map_specs),
-        MappingProxyType(by_variable),
+        MappingProxyType(Named("program", complete)),
+        MappingProxyType(Named("map", map_specs)),
+        MappingProxyType(Named("variable", by_variable)),
         license,
     )
 
@@ -320,7 +331,7 @@ def references_of(items: Iterable[Item]) -> Iterator[Reference]:
     """The references of a stream, in its order; jumps to labels may be left out."""
     if isinstance(items, Stream):
         refs = items.body.refs
-        return iter([refs[index] for index in sorted(refs)])
+        return iter([refs[index] for index in sorted(refs)] if refs else ())
     return (each.ref for each in instructions_of(items) if each.ref is not None)
 
 

@@ -205,6 +205,10 @@ ROWS: tuple[Constant, ...] = (
         ("BPF_F_ADJ_ROOM_ENCAP_L2_ETH",  0x40),
         ("BPF_F_ADJ_ROOM_DECAP_L3_IPV4", 0x80, "6.3"),
         ("BPF_F_ADJ_ROOM_DECAP_L3_IPV6", 0x100, "6.3"),
+        ("BPF_F_ADJ_ROOM_DECAP_L4_GRE",  0x200, "7.3"),
+        ("BPF_F_ADJ_ROOM_DECAP_L4_UDP",  0x400, "7.3"),
+        ("BPF_F_ADJ_ROOM_DECAP_IPXIP4",  0x800, "7.3"),
+        ("BPF_F_ADJ_ROOM_DECAP_IPXIP6",  0x1000, "7.3"),
     )),
     *_group("linux/bpf.h", "bpf_skb_adjust_room: length of an added L2 header", (
         ("BPF_ADJ_ROOM_ENCAP_L2_MASK",  255),

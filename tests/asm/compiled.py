@@ -24,7 +24,8 @@ SOURCES = [*sorted((DATA / "c").glob("*.c")), *sorted((ROOT / "examples").glob("
 CPUS = ("v1", "v2", "v3", "v4")
 LEVELS = ("-O0", "-O1", "-O2")
 
-# Made by LLVM out of .loc, .cfi_* and .addrsig; we leave them out.
+# Made by LLVM out of .loc and .cfi_*; we leave them out. The symbols that .llvm_addrsig has by
+# their numbers are others then, for .debug_line has some.
 LEFT_OUT = re.compile(r"\.debug_(line|line_str|frame)|\.llvm_addrsig|\.strtab|\.symtab|\.rel")
 RELOCATIONS = {1: "64_64", 2: "64_ABS64", 3: "64_ABS32", 4: "64_NODYLD32", 10: "64_32"}
 

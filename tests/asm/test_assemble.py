@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
-from ebpfasm import assemble, ir
+from pathlib import Path
+
+import pytest
+
+from ebpfasm import AsmError, LinkError, LoadError, assemble, encode, ir, load, to_elf, verify
 from ebpfasm.asm import print_collection, print_program
 from ebpfasm.ir import Instruction, Label, instruction
-from tests.support import ROOT
+from tests.emit import objects
+from tests.support import ROOT, excuse
 
 COUNTER = ROOT / "examples" / "xdp_stats_assembly" / "xdp_stats.s"
 
@@ -183,3 +188,55 @@ def test_one_program_prints_with_what_it_needs() -> None:
     spec = assemble(COUNTER.read_text())
     program = spec.programs["xdp_stats"]
     assert assemble(print_program(program)).programs["xdp_stats"] == program
+
+
+LOCKED = """\
+.license "GPL"
+.extern bpf_rcu_read_lock
+.section tc
+locked:
+    call bpf_rcu_read_lock
+    call bpf_rcu_read_unlock
+    r0 = 0
+    exit
+.extern bpf_rcu_read_unlock
+"""
+
+
+def test_functions_of_the_kernel_are_declared_and_called_by_name() -> None:
+    spec = assemble(LOCKED)
+    first, second, *_ = spec.programs["locked"].instructions
+    assert first == instruction("call_kfunc", ref=ir.KfuncRef("bpf_rcu_read_lock"))
+    assert second == instruction("call_kfunc", ref=ir.KfuncRef("bpf_rcu_read_unlock"))
+    assert assemble(print_collection(spec)) == spec
+    long = assemble(LOCKED.replace("    r0 = 0\n", "    r0 = 0\n" * 1000))
+    assert list(long.programs["locked"].instructions)[:2] == [first, second]
+
+
+def test_an_undeclared_one_is_told_how() -> None:
+    with pytest.raises(AsmError) as refusal:
+        assemble(LOCKED.replace(".extern bpf_rcu_read_lock\n", "").replace("rcu_read_lock", "qqq"))
+    (diagnostic,) = refusal.value.diagnostics
+    assert diagnostic.message == "there is no function or helper bpf_qqq"
+    assert diagnostic.hint == "a function of the kernel is declared: .extern bpf_qqq"
+
+
+@pytest.mark.kernel
+@pytest.mark.tool("bpftool")
+def test_the_kernel_and_libbpf_find_the_function(tmp_path: Path) -> None:
+    spec = assemble(LOCKED)
+    try:
+        load(spec).close()
+    except LoadError as refusal:
+        excuse(refusal, "6.2")
+    with objects.loaded(to_elf(spec), tmp_path) as programs:
+        assert programs["locked"]["type"] == "sched_cls"
+
+
+def test_a_program_that_is_called_is_told_where_functions_stand() -> None:
+    spec = assemble(".section tc\nf: call g; exit\ng: r0 = 0; exit\n")
+    with pytest.raises(LinkError, match=r"no function 'g'\n(.*\n)+.*hint: .*stand in .text"):
+        encode(spec.programs["f"])
+    (diagnostic,) = verify(spec.programs["f"]).diagnostics
+    assert diagnostic.hint is not None
+    assert diagnostic.hint.startswith("functions that are called stand in .text")

@@ -57,6 +57,21 @@ def test_a_file_without_sections_has_the_program_that_nobody_calls() -> None:
     assert ebpfasm.run(entry, ctx=FIVE, engine="vm").retval == 12
 
 
+@pytest.mark.parametrize("name", ["data", "calls", "maps", "core", "kconfig", "struct_ops"])
+def test_a_file_without_what_debuggers_read_is_the_same_collection(name: str) -> None:
+    content = compiled(name).read_bytes()
+    whole, part = read_object(content), read_object(content, whole=False)
+    assert collection_of(part) == collection_of(whole)
+    left = {each.name for each in whole.sections} - {each.name for each in part.sections}
+    assert left == {each.name for each in whole.sections if each.name.startswith(".debug_")}
+    assert len(left) > 4
+    omitted = {each.name for each in part.symbols if each.section == "omitted"}
+    assert omitted == {
+        each.name for each in whole.symbols
+        if isinstance(each.section, int) and whole.sections[each.section].name in left
+    }  # fmt: skip
+
+
 def test_the_user_says_what_a_section_is(tmp_path: Path) -> None:
     path = built(SEC + 'SEC("mine") int f(void *c) { return 1; }', tmp_path)
     assert ebpfasm.open(path).programs["f"].type == ""

@@ -194,6 +194,17 @@ def test_a_million_symbols_are_read_in_bounded_time() -> None:
     assert time.process_time() - began < 30
 
 
+def test_twenty_thousand_functions_are_read_in_bounded_time() -> None:
+    count = 20_000
+    section = ObjectSection("xdp", flags=CODE, align=8, content=EXIT * count, size=8 * count)
+    symbols = tuple(
+        ObjectSymbol(f"f{number}", 0, 8 * number, 8, "global", "func") for number in range(count)
+    )
+    began = time.process_time()
+    assert len(collection_of(Object((section,), symbols), "x.o").programs) == count
+    assert time.process_time() - began < 30
+
+
 def test_sections_that_share_their_bytes_do_not_multiply_them() -> None:
     file = bytearray(write_elf(simple()))
     (start,) = struct.unpack_from("<Q", file, 40)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -13,7 +14,7 @@ from hypothesis import strategies as st
 import ebpfasm
 from ebpfasm.asm.objects import assemble_object
 from ebpfasm.asm.writing.object_printer import print_object
-from ebpfasm.elf import read_object
+from ebpfasm.elf import collection_of, read_object
 from ebpfasm.emit.elf import write_elf
 from ebpfasm.ir.object import (
     SHF_ALLOC,
@@ -28,8 +29,9 @@ from ebpfasm.ir.object import (
 from ebpfasm.isa.codec import ByteOrder
 from ebpfasm.isa.table import BY_OPCODE
 from tests.asm import compiled
-from tests.asm.test_objects import HAND_WRITTEN
+from tests.asm.test_objects import GROUPS, HAND_WRITTEN
 from tests.elf.test_reader import EVERY, TARGETS, outcome, small
+from tests.support import find_tool
 
 CODE = SHF_ALLOC | SHF_EXECINSTR
 
@@ -54,8 +56,79 @@ def test_an_object_of_clang_s_assembles_again_to_an_equal_one(
 @pytest.mark.tool("clang")
 @pytest.mark.parametrize("source", compiled.SOURCES, ids=lambda path: path.stem)
 def test_without_debug_information_the_file_is_the_same_byte_for_byte(source: Path) -> None:
-    theirs = compiled.clang(source, "bpfel", "v3", "-O2", "-c", "-g0", "-fno-addrsig")
+    theirs = compiled.clang(source, "bpfel", "v3", "-O2", "-c", "-g0")
     assert write_elf(assemble_object(print_object(read_object(theirs)))) == theirs
+
+
+@pytest.mark.tool("llvm-mc")
+@pytest.mark.parametrize("target", TARGETS)
+def test_groups_and_symbols_whose_address_matters_come_back_byte_for_byte(
+    target: str, tmp_path: Path
+) -> None:
+    theirs = tmp_path / "theirs.o"
+    command = [find_tool("llvm-mc"), f"-triple={target}", "-filetype=obj", "-o", str(theirs)]
+    subprocess.run(command, input=GROUPS, text=True, check=True)
+    read = read_object(theirs.read_bytes())
+    assert [each.group for each in read.sections] == ["", "f", "f", "g", "", "f"]
+    assert read.addrsig is not None
+    assert [read.symbols[each].name for each in read.addrsig] == ["f", "main", "f"]
+    text = print_object(read)
+    assert '.section .rodata.str, "aMSG", @progbits, 1, f, comdat' in text
+    assert write_elf(assemble_object(text, byteorder=read.byteorder)) == theirs.read_bytes()
+    subprocess.run(command, input=text, text=True, check=True)
+    assert write_elf(read) == theirs.read_bytes()
+
+
+PARTS = (
+    "static int state; static __attribute__((noinline)) int f(int x) { return state += x; }\n"
+    '__attribute__((section("socket"))) int one(void *c) { return f(1); }',
+    "static int state; static __attribute__((noinline)) int f(int x) { return state -= x; }\n"
+    '__attribute__((section("socket"))) int two(void *c) { return f(2); }',
+)
+
+
+@pytest.mark.tool("clang", "bpftool")
+def test_static_things_of_one_name_in_a_linked_object_are_told_apart(tmp_path: Path) -> None:
+    parts = [tmp_path / f"{number}.o" for number in range(len(PARTS))]
+    for text, part in zip(PARTS, parts, strict=True):
+        command = [find_tool("clang"), "-target", "bpf", "-O2", "-g", "-xc", "-", "-c", "-o"]
+        subprocess.run([*command, str(part)], input=text, text=True, check=True)
+    linked = tmp_path / "linked.o"
+    subprocess.run([find_tool("bpftool"), "gen", "object", str(linked), *parts], check=True)
+    read = read_object(linked.read_bytes())
+    text = print_object(read)
+    assert {"f", "f.1", "state", "state.1"} <= {
+        line.split()[1] for line in text.splitlines() if line.startswith("    .local")
+    }
+    theirs, mine = collection_of(read), collection_of(assemble_object(text))
+    assert [*mine.programs] == [*theirs.programs] == ["one", "two"]
+    for name in theirs.programs:
+        assert ebpfasm.encode(mine.programs[name]) == ebpfasm.encode(theirs.programs[name])
+
+
+@pytest.mark.tool("clang", "llvm-strip")
+def test_what_strip_makes_wrong_is_not_believed(tmp_path: Path) -> None:
+    file = tmp_path / "x.o"
+    file.write_bytes(compiled.clang(compiled.SOURCES[0], "bpfel", "v3", "-O2", "-c"))
+    whole = read_object(file.read_bytes())
+    assert whole.addrsig is not None
+    subprocess.run([find_tool("llvm-strip"), "-g", str(file)], check=True)
+    stripped = read_object(file.read_bytes())
+    assert stripped.addrsig is None  # it has the numbers that symbols had
+    assert again(stripped) == stripped
+
+
+@pytest.mark.tool("clang")
+@pytest.mark.parametrize("kind", ["zlib", "zstd"])
+def test_compressed_debug_information_stops_only_who_reads_it(kind: str) -> None:
+    options = ("-g", f"-gz={kind}")
+    file = compiled.clang(compiled.SOURCES[0], "bpfel", "v3", "-O2", "-c", *options)
+    assert ebpfasm.open(file).programs
+    with pytest.raises(ebpfasm.ElfError) as caught:
+        read_object(file, "x.o")
+    (found,) = caught.value.diagnostics
+    assert found.message.startswith("x.o: section .debug_")
+    assert found.message.endswith(" is compressed")
 
 
 @pytest.mark.tool("clang")
@@ -242,7 +315,8 @@ def test_any_data_is_printed_so_that_it_comes_back(content: bytes) -> None:
 
 @given(st.data())
 def test_a_damaged_object_is_text_or_an_error(data: st.DataObject) -> None:
-    whole = bytearray(write_elf(small()))
+    made = data.draw(st.sampled_from([small(), assemble_object(GROUPS)]))
+    whole = bytearray(write_elf(made))
     for _ in range(data.draw(st.integers(1, 4))):
         at = data.draw(st.integers(0, len(whole) - 1))
         whole[at] = data.draw(st.integers(0, 255))

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import subprocess
+from contextlib import suppress
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -77,7 +79,11 @@ def in_file_order(made: Object) -> Object:
         )
         for each in made.sections
     ]
-    return Object(tuple(sections), tuple(made.symbols[each] for each in order), made.byteorder)
+    symbols = tuple(made.symbols[each] for each in order)
+    addrsig = None
+    if made.addrsig is not None:
+        addrsig = tuple(numbers[each] for each in made.addrsig)
+    return Object(tuple(sections), symbols, made.byteorder, addrsig)
 
 
 @pytest.mark.tool("clang")
@@ -211,12 +217,62 @@ def test_another_machine_s_object_is_told_with_a_hint(tmp_path: Path) -> None:
 
 
 def outcome(data: bytes) -> str:
+    with suppress(ebpfasm.ElfError):
+        read_object(data, whole=False)
     try:
         found = read_object(data)
     except ebpfasm.ElfError as problem:
         return str(problem)
     assert write_elf(found)
     return "read"
+
+
+GROUPED = """
+    .globl one, two
+    .section .text.one, "axG", @progbits, one, comdat
+one: exit
+    .section .data.two, "awG", @progbits, two, comdat
+two: .quad one
+    .addrsig
+    .addrsig_sym one
+    .addrsig_sym two
+"""
+
+
+def damaged_group(section: str, field: int, value: int) -> bytes:
+    """GROUPED with another word in a section's header, or, behind that, in its content."""
+    import io
+
+    from elftools.elf.elffile import ELFFile
+
+    data = bytearray(write_elf(assemble_object(GROUPED)))
+    elf: Any = ELFFile(io.BytesIO(bytes(data)))
+    number = elf.get_section_index(section)
+    at = elf["e_shoff"] + 64 * number + field
+    if field >= 64:
+        at = elf.get_section(number)["sh_offset"] + field - 64
+    data[at : at + 4] = value.to_bytes(4, "little")
+    return bytes(data)
+
+
+@pytest.mark.parametrize(
+    ("section", "field", "value", "message"),
+    [
+        (".group", 0x2C, 99, "it has group 5 without a name"),
+        (".group", 0x20, 3, "it has group 5 without a name"),
+        (".group", 68, 99, "it has a group of sections that it lacks: two"),
+        (".llvm_addrsig", 64, 9, "it has an address that matters, of a symbol that it lacks"),
+    ],
+)
+def test_damaged_groups_are_told(section: str, field: int, value: int, message: str) -> None:
+    with pytest.raises(ebpfasm.ElfError) as caught:
+        read_object(damaged_group(section, field, value), "x.o")
+    assert caught.value.diagnostics[0].message == f"x.o is damaged: {message}"
+
+
+def test_a_group_that_need_not_be_kept_once_is_read_as_none() -> None:
+    assert read_object(damaged_group(".group", 64, 1)).sections[2].group == "two"
+    assert read_object(damaged_group(".group", 64, 0)).sections[2].group == ""
 
 
 @given(st.data())

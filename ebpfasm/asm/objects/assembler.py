@@ -5,7 +5,7 @@ the file and not to a function, calls of names that are not local become relocat
 may hold addresses.
 
 What is read and left out, for no loader needs it: `.loc` and `.cfi_*`, from which LLVM makes
-.debug_line and .debug_frame; `.addrsig`; `.ident`. Other debug sections are data and are kept.
+.debug_line and .debug_frame; `.ident`. Other debug sections are data and are kept.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ from ebpfasm.ir.object import (
 from ebpfasm.isa import codec
 from ebpfasm.isa.codec import ByteOrder
 
-_IGNORED = frozenset({".loc", ".ident", ".addrsig", ".addrsig_sym", ".extern", ".end"})
+_IGNORED = frozenset({".loc", ".ident", ".extern", ".end"})
 _TYPES: dict[str, SymbolType] = {
     "function": "func", "object": "object", "notype": "notype", "common": "common",
     "tls_object": "tls", "STT_FUNC": "func", "STT_OBJECT": "object", "STT_NOTYPE": "notype",
@@ -93,6 +93,8 @@ class _Assembly:
         self.symbols: dict[str, SymbolDraft] = {}
         self.order: dict[str | int, None] = {}  # symbols and sections as they were mentioned
         self.files: list[str] = []
+        self.has_addrsig = False
+        self.significant: list[str] = []
         self._following = 0  # aliases inside aliases
         self.stack: list[tuple[SectionDraft, SectionDraft]] = []
         self._known: dict[tuple[str, int | None, str], SectionDraft] = {}
@@ -373,6 +375,14 @@ class _Assembly:
             self.files.append(arguments.string().decode("utf-8", "surrogateescape"))
         arguments.pass_rest()  # the numbered form is for line tables
 
+    def _addrsig(self, name: str, arguments: Arguments) -> None:
+        if name == ".addrsig":
+            self.has_addrsig = True
+            return
+        given = arguments.symbol()
+        self.mention(given.text, given.span)
+        self.significant.append(given.text)
+
     _handlers: ClassVar[dict[str, Callable[[_Assembly, str, Arguments], None]]] = {
         ".section": _section,
         ".pushsection": _section,
@@ -389,6 +399,8 @@ class _Assembly:
         ".comm": _common,
         ".lcomm": _common,
         ".file": _file,
+        ".addrsig": _addrsig,
+        ".addrsig_sym": _addrsig,
     }
 
     # The end ---------------------------------------------------------------------------------
@@ -397,7 +409,7 @@ class _Assembly:
         """All labels are known: fill in what waits for them and leave out what nobody needs."""
         return Resolver(
             self.sections, self.symbols, self.order, self.files, self.names, self.byteorder,
-            self.wrong,
+            self.wrong, self.significant if self.has_addrsig else None,
         ).object()  # fmt: skip
 
 

@@ -48,7 +48,9 @@ class Resolver:
         names: Names,
         byteorder: ByteOrder,
         wrong: list[Diagnostic],
+        addrsig: Iterable[str] | None = None,
     ) -> None:
+        self._addrsig = addrsig
         self._sections = sections
         self._symbols = dict(symbols)
         self._order = dict.fromkeys(order)
@@ -80,7 +82,11 @@ class Resolver:
                 self._fixup(section, fixup)
         symbols, indices = self._table()
         sections = [self._section(each, indices) for each in self._sections]
-        return Object(tuple(sections), symbols, self._byteorder)
+        addrsig = None
+        if self._addrsig is not None:
+            # Like LLVM: a name that is not in the table is passed over.
+            addrsig = tuple(indices[each] for each in self._addrsig if each in indices)
+        return Object(tuple(sections), symbols, self._byteorder, addrsig)
 
     def _section(self, draft: SectionDraft, indices: Mapping[str | int, int]) -> ObjectSection:
         relocations = sorted(self._relocations[draft.index], key=lambda each: each[0])

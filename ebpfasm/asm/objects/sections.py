@@ -45,6 +45,8 @@ USAGE = {
     ".comm": ".comm NAME, BYTES [, ALIGNMENT]",
     ".lcomm": ".lcomm NAME, BYTES [, ALIGNMENT]",
     ".file": '.file "NAME"',
+    ".addrsig": ".addrsig",
+    ".addrsig_sym": ".addrsig_sym NAME",
 }
 
 # Directives that mean something for whole objects and nothing for a collection.

@@ -93,9 +93,11 @@ DIRECTIVES: dict[str, str] = {
     ".text": ".text",
     ".globl": ".globl NAME",
     ".global": ".global NAME",
+    ".extern": ".extern NAME",
     ".type": ".type NAME, @function",
     ".license": '.license "GPL"',
     ".map": ".map NAME, TYPE, key=u32, value=u64, max_entries=N [, flags=BPF_F_...]",
+    ".jumptable": ".jumptable NAME, LABEL [, LABEL ...]",
     **PREPROCESSING,
     # What compilers write and this stage has no use for.
     ".file": '.file "NAME"',

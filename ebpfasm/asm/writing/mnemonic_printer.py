@@ -57,7 +57,9 @@ def _word(each: Instruction) -> str:
 def _name(each: Instruction) -> str | None:
     """The name that stands for the number; None where there is none."""
     match each.ref:
-        case MapRef(name=name) | KsymRef(name=name) | VarRef(name=name):
+        case VarRef():
+            return each.ref.written
+        case MapRef(name=name) | KsymRef(name=name):
             return name
         case FunctionRef(name=name) | KfuncRef(name=name):
             return name

@@ -51,7 +51,30 @@ def print_object(read: Object, *, source: bool = False) -> str:
     With `source`, lines of source from .BTF.ext stand above their instructions, as comments.
     Raises BtfError where that is damaged.
     """
-    return "\n".join(_Printer(read, source_lines(read) if source else {}).lines()) + "\n"
+    above = source_lines(read) if source else {}
+    return "\n".join(_Printer(_with_names_once(read), above).lines()) + "\n"
+
+
+def _with_names_once(read: Object) -> Object:
+    """Linked objects have static things of one name, which text must tell apart: `f`, `f.1`."""
+    named = [each for each in read.symbols if each.name and each.type not in ("section", "file")]
+    names = {each.name for each in named}
+    if len(names) == len(named):
+        return read
+    taken = {each.name for each in named if each.binding != "local"}
+    counts: dict[str, int] = {}
+    symbols = list(read.symbols)
+    for index, each in enumerate(symbols):
+        if not each.name or each.binding != "local" or each.type in ("section", "file"):
+            continue
+        name, number = each.name, counts.get(each.name, 0)
+        while name in taken or (number and name in names):
+            number += 1
+            name = f"{each.name}.{number}"
+        counts[each.name] = number
+        taken.add(name)
+        symbols[index] = replace(each, name=name)
+    return replace(read, symbols=tuple(symbols))
 
 
 @dataclass(slots=True)
@@ -98,6 +121,10 @@ class _Printer:
         for body in bodies:
             yield ""
             yield from self._section(body)
+        if self._source.addrsig is not None:
+            yield f"\n{_INDENT}.addrsig"
+            for number in self._source.addrsig:
+                yield f"{_INDENT}.addrsig_sym {name_text(self._source.symbols[number].name)}"
 
     # The head ----------------------------------------------------------------------------------
 

@@ -52,6 +52,8 @@ def heading_line(section: ObjectSection, same: int) -> str:
     words = [f".section {name}", f'"{letters}"', f"@{types.get(section.type, 'progbits')}"]
     if section.flags & SHF_MERGE:
         words.append(f"{section.entsize or 1}")
+    if section.group:
+        words += [name_text(section.group), "comdat"]
     if same:
         words.append(f"unique, {same}")
     comment = [] if section.type in types else [f"its type is {section.type:#x}"]

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from typing import assert_never
 
+from ebpfasm.asm.jump_tables import print_tables
 from ebpfasm.asm.reading.dialects import Dialect
 from ebpfasm.asm.writing import data_printer, mnemonic_printer
 from ebpfasm.errors import Location
@@ -30,6 +31,7 @@ from ebpfasm.ir import (
     VarSpec,
 )
 from ebpfasm.ir.specs import data_section
+from ebpfasm.ir.tables import is_table
 from ebpfasm.isa import helpers
 from ebpfasm.isa.forms import Form
 from ebpfasm.isa.table import InstructionSpec
@@ -103,7 +105,9 @@ ADDRESS, CALL = "r{dst} = {name} ll", "call {name}"
 def _by_name(each: Instruction) -> str | None:
     """The text of an instruction that a name says more about than its numbers."""
     match each.ref:
-        case MapRef(name=name) | KsymRef(name=name) | VarRef(name=name):
+        case VarRef():
+            return ADDRESS.format(dst=each.dst, name=each.ref.written)
+        case MapRef(name=name) | KsymRef(name=name):
             return ADDRESS.format(dst=each.dst, name=name)
         case FunctionRef(name=name) if each.spec.form is Form.LOAD_PSEUDO:
             return ADDRESS.format(dst=each.dst, name=name)
@@ -245,7 +249,11 @@ def _file(
 ) -> str:
     lines = [f'.license "{license}"'] if license else []
     maps = list(maps)
-    lines += print_maps(each for each in maps if data_section(each.name) is None)
+    tables = {each.name: each for each in maps if is_table(each)}
+    lines += print_maps(
+        each for each in maps if data_section(each.name) is None and each.name not in tables
+    )
+    lines += [f".extern {name}" for name in _kernel_functions(programs)]
     streams = (stream for each in programs for stream in _streams(each))
     known = data_printer.variables_of(streams, variables)
     section = ".text"
@@ -253,7 +261,7 @@ def _file(
         if data_section(spec.name) is not None:
             section = spec.name
             lines += data_printer.print_data(spec, known)
-    bases = data_printer.bases_of(known)
+    bases = data_printer.bases_of(each for each in known if each.map not in tables)
     for program in programs:
         wanted = program.section or ".text"
         if wanted != section:
@@ -261,13 +269,26 @@ def _file(
             lines.append(f".section {section}")
         items = data_printer.with_addends(program.instructions, bases)
         lines += _function(program.name, items, dialect, source)
+        lines += print_tables(tables.values(), program.name)
     functions = {each.name: each for program in programs for each in program.functions}
     if functions and section != ".text":
         lines.append(".text")
     for function in functions.values():
         items = data_printer.with_addends(function.instructions, bases)
         lines += _function(function.name, items, dialect, source)
+        lines += print_tables(tables.values(), function.name)
     return "\n".join(lines) + "\n"
+
+
+def _kernel_functions(programs: list[ProgramSpec]) -> dict[str, None]:
+    """The functions of the kernel that programs call, in the order of the calls."""
+    return {
+        item.ref.name: None
+        for each in programs
+        for stream in _streams(each)
+        for item in stream
+        if isinstance(item, Instruction) and isinstance(item.ref, KfuncRef)
+    }
 
 
 def _streams(program: ProgramSpec) -> list[Sequence[Item]]:
