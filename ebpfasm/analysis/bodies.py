@@ -10,6 +10,7 @@ from ebpfasm.errors import Location
 from ebpfasm.ir.cfg import Block, Cfg, build
 from ebpfasm.ir.instruction import Instruction, Item
 from ebpfasm.ir.specs import ProgramSpec
+from ebpfasm.ir.tables import labels_in
 
 
 @dataclass(frozen=True)
@@ -72,5 +73,6 @@ def bodies_of(program: ProgramSpec) -> tuple[Body, ...]:
         *((each.name, each.instructions, each.span) for each in program.functions),
     ]
     return tuple(
-        Body(number, name, build(items), span) for number, (name, items, span) in enumerate(streams)
+        Body(number, name, build(items, labels_in(name, program.maps)), span)
+        for number, (name, items, span) in enumerate(streams)
     )

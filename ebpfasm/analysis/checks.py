@@ -6,6 +6,7 @@ from typing import assert_never
 
 from ebpfasm.analysis.requirements import (
     DivisorNotZero,
+    FromTable,
     HelperAllowed,
     HelperExists,
     LicenseAllows,
@@ -16,7 +17,7 @@ from ebpfasm.analysis.requirements import (
     ShiftWithin,
     WithinStack,
 )
-from ebpfasm.analysis.values import FRAME_POINTER, STACK, Pointer, State
+from ebpfasm.analysis.values import FRAME_POINTER, STACK, Number, Pointer, State
 from ebpfasm.isa import helpers
 
 # license_is_gpl_compatible() in include/linux/license.h.
@@ -56,6 +57,8 @@ def holds(requirement: Requirement, state: State) -> bool:
             return license in GPL_COMPATIBLE
         case PacketLoadAllowed(program_type=program_type):
             return not program_type or program_type in PACKET_LOAD_TYPES
+        case FromTable(register=register):
+            return not isinstance(state[register], Number | Pointer)
         case _:
             assert_never(requirement)
 

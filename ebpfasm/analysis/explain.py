@@ -10,6 +10,7 @@ from ebpfasm.analysis.paths import Path
 from ebpfasm.analysis.requirements import (
     CONTEXT,
     DivisorNotZero,
+    FromTable,
     HelperAllowed,
     HelperExists,
     LicenseAllows,
@@ -21,7 +22,7 @@ from ebpfasm.analysis.requirements import (
     WithinStack,
 )
 from ebpfasm.analysis.transfer import ARGUMENTS, CALLS
-from ebpfasm.analysis.values import STACK, Pointer, State
+from ebpfasm.analysis.values import STACK, Number, Pointer, State
 from ebpfasm.analysis.walk import Walk
 from ebpfasm.errors import Diagnostic, Location, Note, error
 from ebpfasm.isa import helpers, kinds
@@ -83,8 +84,25 @@ def explain(finding: Finding) -> Diagnostic:
             notes = (Note(f"only {', '.join(sorted(PACKET_LOAD_TYPES))} programs have them"),)
             hint = "read the packet through the context's data and data_end"
             return error("verify-packet-load", message, finding.span, notes=notes, hint=hint)
+        case FromTable(register=register):
+            return _no_code_address(finding, register)
         case _:
             assert_never(finding.requirement)
+
+
+def _no_code_address(finding: Finding, register: int) -> Diagnostic:
+    match finding.state[register]:
+        case Number(value=number):
+            what = f"the number {number}"
+        case Pointer(kind="map"):
+            what = "the address of a map or table"
+        case Pointer(kind=kind):
+            what = f"the address of {'a function' if kind == 'function' else f'the {kind}'}"
+        case _:
+            what = "something else"
+    message = f"gotox takes an entry of a jump table; r{register} holds {what}"
+    hint = f"load the entry first, as in 'r{register} = *(u64 *)(r{register} + 0)'"
+    return error("verify-jump-target", message, finding.span, hint=hint)
 
 
 def _outside_stack(finding: Finding, requirement: WithinStack) -> Diagnostic:

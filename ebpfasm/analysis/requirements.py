@@ -117,6 +117,16 @@ class PacketLoadAllowed:
         return f"{self.program_type} programs have packet loads"
 
 
+@dataclass(frozen=True, slots=True)
+class FromTable:
+    """A register that `gotox` jumps to may hold what was loaded from a jump table."""
+
+    register: int
+
+    def __str__(self) -> str:
+        return f"r{self.register} was loaded from a jump table"
+
+
 Requirement = (
     Readable
     | NotFramePointer
@@ -127,6 +137,7 @@ Requirement = (
     | HelperAllowed
     | LicenseAllows
     | PacketLoadAllowed
+    | FromTable
 )
 
 
@@ -149,6 +160,8 @@ def requirements(each: Instruction, setting: Setting) -> Iterator[Requirement]:
         yield from _of_helper(each.imm, setting)
     elif form is Form.CALL_KFUNC:
         yield LicenseAllows("kernel functions", setting.license)
+    elif form is Form.JUMP_REG:
+        yield FromTable(each.dst)
     elif form in (Form.LOAD_ABS, Form.LOAD_IND):
         yield PacketLoadAllowed(setting.program_type)
     if form is not Form.EXIT:

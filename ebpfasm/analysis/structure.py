@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator
 
 from ebpfasm.analysis.bodies import Body
 from ebpfasm.errors import Diagnostic, Note, error
 from ebpfasm.ir.instruction import Instruction
 from ebpfasm.ir.layout import JUMPS, distance_field
+from ebpfasm.ir.link import IN_TEXT
 from ebpfasm.ir.references import FunctionRef, LabelRef
+from ebpfasm.ir.specs import MapSpec
+from ebpfasm.ir.tables import TYPE, entries_of, is_table
 from ebpfasm.isa import codec, helpers
 from ebpfasm.isa.forms import Form
 
@@ -26,8 +29,8 @@ def check(body: Body, functions: Collection[str], kernel: str | None) -> Found:
     astray = [*_jumps(body), *_calls(body, functions)]
     yield from astray
     yield from _fall_through(body)
-    # A jump that goes nowhere, or to a computed place, leaves its goal looking unreachable.
-    if not astray and not any(each.spec.form is Form.JUMP_REG for each in body.instructions):
+    # A jump that goes nowhere, or to an unknown place, leaves its goal looking unreachable.
+    if not astray and (body.cfg.layout.indirect or not _computed(body)):
         yield from _unreachable(body)
 
 
@@ -35,6 +38,44 @@ def is_sound(body: Body) -> bool:
     """Whether registers are registers, so that states can be followed at all."""
     return all(0 <= each.dst < codec.REGISTERS and 0 <= each.src < codec.REGISTERS
                for each in body.instructions)  # fmt: skip
+
+
+def _computed(body: Body) -> list[int]:
+    """The instructions that jump to an address, by index."""
+    return [i for i, each in enumerate(body.instructions) if each.spec.form is Form.JUMP_REG]
+
+
+def tables(
+    bodies: Iterable[Body], maps: Iterable[MapSpec]
+) -> Iterator[tuple[int, int, Diagnostic]]:
+    """Yield what is wrong with jump tables, by number of the function and index."""
+    by_name = {body.name: body for body in bodies}
+    specs = [spec for spec in maps if spec.type == TYPE]
+    for spec in filter(is_table, specs):
+        for ref in entries_of(spec):
+            body = by_name.get(ref.function)
+            if body is None:
+                continue  # a table of another program, which only code that never runs names
+            place = body.cfg.layout.labels.get(ref.label)
+            if place is None or place == len(body.instructions):
+                what = "no label" if place is None else "no instruction at"
+                message = f"jump table '{spec.name}': '{body.name}' has {what} '{ref.label}'"
+                yield body.number, -1, error("verify-jump-target", message, spec.span)
+    # What a table given by its descriptor, or filled by the user, leads to is not known here.
+    if any(not is_table(spec) for spec in specs):
+        return
+    for body in by_name.values():
+        if body.cfg.layout.indirect or any(map(_unnamed_map, body.instructions)):
+            continue
+        for index in _computed(body):
+            message = f"'{body.name}' has no jump table, so this jump may go nowhere"
+            hint = "name the places that it may go to: .jumptable NAME, LABEL, LABEL, ..."
+            span = body.instructions[index].span
+            yield body.number, index, error("verify-jump-target", message, span, hint=hint)
+
+
+def _unnamed_map(each: Instruction) -> bool:
+    return each.ref is None and each.spec.op.startswith("lddw_map")
 
 
 def _fields(body: Body) -> Found:
@@ -102,7 +143,7 @@ def _calls(body: Body, functions: Collection[str]) -> Found:
         match each.ref:
             case FunctionRef(name=name) if name not in functions:
                 message = f"there is no function '{name}'"
-                yield index, error("verify-jump-target", message, each.span)
+                yield index, error("verify-jump-target", message, each.span, hint=IN_TEXT)
             case _:
                 pass
 

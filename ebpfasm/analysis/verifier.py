@@ -6,6 +6,8 @@ Properties checked
 Structure, of every function (structure.py):
 - it has instructions; every jump goes to an instruction of the same function, not into the
   second half of a wide one; control does not run off its end;
+- what `gotox` jumps to can come from a jump table of the function, whose entries are
+  instructions of it; every one of them is a place where control can go on;
 - every instruction is reached by some path ("unreachable insn");
 - fields that an instruction does not use are zero, and values fit their fields;
 - called functions exist; the kernel, if one is named, has the instructions.
@@ -72,7 +74,7 @@ from ebpfasm.errors import Diagnostic
 from ebpfasm.ir.cfg import Block
 from ebpfasm.ir.instruction import Instruction
 from ebpfasm.ir.references import FunctionRef
-from ebpfasm.ir.specs import ProgramSpec
+from ebpfasm.ir.specs import ProgramSpec, need_program
 from ebpfasm.isa.forms import Form
 
 Entries = dict[State, list[Call]]  # a function's first states, each with the calls that give it
@@ -88,6 +90,7 @@ def verify(program: ProgramSpec, *, kernel: str | None = None) -> Verdict:
     `kernel` is a version such as "5.15" whose instructions the program must keep to. Nothing is
     raised for a bad program: the verdict has all that is wrong.
     """
+    need_program(program, "verify")
     bodies = bodies_of(program)
     graph = call_graph(bodies)
     meter = Meter()
@@ -97,6 +100,7 @@ def verify(program: ProgramSpec, *, kernel: str | None = None) -> Verdict:
         for body in bodies
         for index, diagnostic in structure.check(body, names, kernel)
     ]
+    found += structure.tables(bodies, program.maps)
     found += calls.check(bodies, graph)
     if all(structure.is_sound(body) for body in bodies):
         found += _Flow(program, bodies, graph, meter).findings()

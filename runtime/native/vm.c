@@ -12,7 +12,8 @@ enum { WRITABLE = 1, CONTEXT = 2 };
 enum { ARRAY = 1, HASH = 2 };
 enum { NOEXIST = 1, EXIST = 2 }; /* flags of an update */
 enum { AS_IT_LIES = 3 };         /* a pointer field that holds its address */
-enum { START = 1 << 15 }; /* in a step's `writes`: a function begins here */
+/* In a step's `writes`: a function begins here, a jump table leads here. */
+enum { START = 1 << 15, LANDING = 1 << 14 };
 enum { FRAME = 512, DEPTH = 8, CLOBBERED = 0x3e, TO_PYTHON = -1, TO_LOOP = -2 };
 
 #define PLACE 48
@@ -246,14 +247,30 @@ static struct ebpfasm_vm_frame *leave(struct ebpfasm_vm *vm)
 }
 
 /* The step where the function at an address begins, -1 where there is none. */
-static int64_t function_at(const struct ebpfasm_vm *vm, uint64_t address)
+/* The step at an address of code, -1 where it is none. */
+static int64_t step_at(const struct ebpfasm_vm *vm, uint64_t address)
 {
     const struct ebpfasm_vm_region *code = &vm->regions[vm->code];
     uint64_t offset = (address & LOW_MASK) - code->base;
     uint64_t index = offset >> code->shift;
     if (address >> PLACE != vm->code || index << code->shift != offset || index >= vm->step_count)
         return -1;
-    return vm->steps[index].writes & START ? (int64_t)index : -1;
+    return (int64_t)index;
+}
+
+static int64_t function_at(const struct ebpfasm_vm *vm, uint64_t address)
+{
+    int64_t index = step_at(vm, address);
+    return index >= 0 && vm->steps[index].writes & START ? index : -1;
+}
+
+/* Where `gotox` goes: a step of its own function, from imm >> 32 up to the low half of imm. */
+static int64_t landing_at(const struct ebpfasm_vm *vm, uint64_t address, uint64_t function)
+{
+    int64_t index = step_at(vm, address);
+    if (index < (int64_t)(function >> 32) || index >= (int64_t)(uint32_t)function)
+        return -1;
+    return vm->steps[index].writes & LANDING ? index : -1;
 }
 
 long ebpfasm_vm_enter(struct ebpfasm_vm *vm, uint32_t start, uint32_t site)

@@ -104,6 +104,13 @@ static long LOOP(struct ebpfasm_vm *vm)
         NEXT;
     }
 
+    do_gotox: {
+        int64_t landing = landing_at(vm, DST, IMM);
+        if (landing < 0)
+            goto fault;
+        GOTO(landing);
+    }
+
     do_trap: goto fault;
 
     /* ---- calls */

@@ -10,7 +10,7 @@
     X(trap) X(neg64) X(neg32) \
     X(movsx8_64) X(movsx16_64) X(movsx32_64) X(movsx8_32) X(movsx16_32) \
     X(swap16) X(swap32) X(swap64) X(cut16) X(cut32) X(cut64) \
-    X(ja) X(call_helper) X(call_local) X(callx) X(exit) X(may_goto) \
+    X(ja) X(call_helper) X(call_local) X(callx) X(exit) X(may_goto) X(gotox) \
     X(ldxb) X(ldxh) X(ldxw) X(ldxdw) X(ldxsb) X(ldxsh) X(ldxsw) \
     X(stb) X(sth) X(stw) X(stdw) X(stxb) X(stxh) X(stxw) X(stxdw) \
     X(atomic_add64) X(atomic_or64) X(atomic_and64) X(atomic_xor64) \

@@ -26,7 +26,8 @@ from ebpfasm.runtime.vm.maps import mirror_map
 
 DONE, HELPER, FAULT, TOO_LONG = range(4)  # what C came to
 _WRITABLE, _CONTEXT = 1, 2  # flags of a region
-_START = 1 << 15  # in a step's `writes`: a function begins here
+# In a step's `writes`: a function begins here, a jump table leads here.
+_START, _LANDING = 1 << 15, 1 << 14
 # Helpers that C answers, where the test has no function of its own for them.
 _BUILTIN = (1, 2, 3, 5, 7, 8, 181)
 _PLACES = ("data", "data_end", "data_meta", "object")  # of pointer fields, as C numbers them
@@ -105,8 +106,10 @@ class NativeEngine:
         if len(steps) == self._step_count:
             return
         operations = _operations()
+        indirect = operations["gotox"]
         self._steps = self.ffi.new("struct ebpfasm_vm_step[]", len(steps))
-        starts = self.machine.code.starts
+        code = self.machine.code
+        starts, landings = code.starts, code.landings
         for index, step in enumerate(steps):
             here = self._steps[index]
             each = step.instruction
@@ -114,6 +117,10 @@ class NativeEngine:
             here.dst, here.src, here.off, here.target = each.dst, each.src, each.off, step.target
             here.reads = step.reads
             here.writes = step.writes | (_START if index in starts else 0)
+            here.writes |= _LANDING if index in landings else 0
+            if here.op == indirect:
+                routine = code.routine(index)
+                here.imm = routine.start << 32 | routine.end  # where it may go
         self._step_count = len(steps)
         self.vm.steps, self.vm.step_count = self._steps, len(steps)
         self.vm.tracked = not all_written(self.machine.code, self.machine.returns_value)

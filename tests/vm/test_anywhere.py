@@ -7,8 +7,9 @@ from collections.abc import Callable
 import pytest
 
 import ebpfasm
-from ebpfasm.errors import VmError
+from ebpfasm.errors import NotSupported, VmError
 from ebpfasm.runtime.anywhere import AnyCollection, open_anywhere
+from ebpfasm.runtime.packets import run_packets
 
 pytest_plugins = ["pytester"]
 
@@ -75,3 +76,14 @@ def test_options_skip_the_kernel_and_closing_is_the_fixture_s(pytester: pytest.P
     assert "test_clock[vm] PASSED" in text
     assert "test_clock[kernel] SKIPPED" in text
     assert done.ret == 0
+
+
+def test_what_only_the_virtual_machine_has_is_not_silently_left_out() -> None:
+    program = ebpfasm.assemble(TAIL).programs["second"]
+    collection = ebpfasm.assemble(TAIL)
+    with pytest.raises(NotSupported, match="the kernel has no seed, trace: only the virtual"):
+        ebpfasm.run(program, bytes(64), engine="kernel", seed=7, trace=True)
+    with pytest.raises(NotSupported, match="the kernel has no budget"):
+        run_packets(program, [bytes(64)], engine="kernel", budget=100)
+    with pytest.raises(NotSupported, match="the kernel has no now"):
+        open_anywhere(collection, "kernel", now=5)

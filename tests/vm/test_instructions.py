@@ -103,7 +103,7 @@ def test_every_row_runs_or_says_why_not(row: InstructionSpec) -> None:
     outcome = both(program([*begin, filled(row, values), *end], "sched_cls"))
     expected = {
         Form.CALL_KFUNC: "not-supported",
-        Form.JUMP_REG: "not-supported", Form.LOAD_PSEUDO: "", Form.CALL_REG: "vm-helper",
+        Form.JUMP_REG: "vm-jump", Form.LOAD_PSEUDO: "", Form.CALL_REG: "vm-helper",
         Form.CALL_LOCAL: "",
     }.get(row.form)  # fmt: skip
     if expected is None:

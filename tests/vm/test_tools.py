@@ -133,3 +133,50 @@ def test_the_plugin_reports_coverage_of_both_engines_tests(pytester: pytest.Pyte
     assert f"SF:{program}" in Path(out).read_text()
     assert "eBPF coverage" in text
     assert done.ret == 0
+
+
+def test_a_breakpoint_takes_the_end_of_a_file_s_path(tmp_path: Path) -> None:
+    folder = tmp_path / "programs"
+    folder.mkdir()
+    (folder / "count.s").write_text(".section xdp\nm: r0 = 1\nr0 = 2\nexit\n")
+    made = ebpfasm.virtual_machine(ebpfasm.open(folder / "count.s").programs["m"])
+    for name in ("count.s", "programs/count.s", str(folder / "count.s")):
+        with Debugger(made) as debugger:
+            debugger.break_at(3, name)
+            debugger.go()
+            assert line(debugger) == 3
+    with Debugger(made) as debugger:
+        with pytest.raises(ebpfasm.VmError, match=r"no instruction comes from ount\.s"):
+            debugger.break_at(3, "ount.s")
+        with pytest.raises(ebpfasm.VmError, match=r"lines with instructions: 2, 3, 4"):
+            debugger.break_at(5, "count.s")
+
+
+@pytest.mark.parametrize("native", [True, False])
+def test_a_budget_or_clock_that_cannot_be_is_refused(native: bool) -> None:
+    program = ebpfasm.assemble(".section xdp\nm: r0 = 1\nexit").programs["m"]
+    for budget in (0, -5):
+        with pytest.raises(ebpfasm.VmError, match="a budget is 1 or more instructions"):
+            ebpfasm.virtual_machine(program, native=native, budget=budget)
+    for now in (-1, 1 << 64):
+        with pytest.raises(ebpfasm.VmError, match="no time of 64 bits"):
+            ebpfasm.virtual_machine(program, native=native, now=now).execute(bytes(64))
+    assert ebpfasm.virtual_machine(program, native=native, budget=1 << 70).execute(bytes(64)) == 1
+
+
+def test_a_breakpoint_stops_once_on_a_line_of_several_instructions() -> None:
+    text = ".section xdp\nm: call f\nr0 += 1\nexit\n.text\nf: r0 = 1; r0 += 2; r0 += 4\nexit\n"
+    made = ebpfasm.virtual_machine(ebpfasm.assemble(text).programs["m"])
+    for method, landing in (("step_out", 3), ("go", None), ("step_line", 7)):
+        with Debugger(made) as debugger:
+            debugger.break_at(6)
+            debugger.go()
+            assert (line(debugger), debugger.registers.get("r0")) == (6, None)
+            getattr(debugger, method)()
+            assert debugger.finished if landing is None else line(debugger) == landing
+    with Debugger(made) as debugger:
+        debugger.break_at(6)
+        debugger.step_over()
+        assert line(debugger) == 6  # inside what it steps over
+        debugger.step()
+        assert (line(debugger), debugger.registers["r0"]) == (6, 1)

@@ -58,7 +58,10 @@ class Code:
         self.steps: list[Step] = []
         self.routines: list[Routine] = []
         self.starts: set[int] = set()  # steps where a function begins
+        self.landings: set[int] = set()  # steps that jump tables lead to
         self.programs: dict[int, int] = {}  # id of a linked program -> its first step
+        # by id of a linked program and name: the steps of a jump table's entries, -1 for none
+        self.tables: dict[tuple[int, str], tuple[int, ...]] = {}
 
     def add(self, linked: LinkedProgram) -> int:
         """Append a program; return its first step. One that is there already is not repeated."""
@@ -71,10 +74,15 @@ class Code:
         placed: dict[int, int] = {}  # slot of a function -> its first step
         for function, following in zip(linked.functions, bounds, strict=True):
             placed[function.slot] = self._append(linked, function, following)
+        step_at: dict[int, int] = {}  # slot -> step
         for routine, function in zip(
             self.routines[-len(linked.functions) :], linked.functions, strict=True
         ):
-            self._resolve(routine, function, slots, placed)
+            step_at |= self._resolve(routine, function, slots, placed)
+        for name, entries in linked.tables.items():
+            steps = tuple(step_at.get(slot, -1) for slot in entries)
+            self.tables[id(linked), name] = steps
+            self.landings.update(steps)
         return entry
 
     def _append(
@@ -101,7 +109,8 @@ class Code:
 
     def _resolve(
         self, routine: Routine, function: LinkedFunction, slots: list[int], placed: dict[int, int]
-    ) -> None:
+    ) -> dict[int, int]:
+        """Give jumps and calls their targets; return the step of each slot."""
         index_at = {
             slots[function.index + each]: routine.start + each
             for each in range(routine.end - routine.start - 1)
@@ -124,6 +133,7 @@ class Code:
                 text = f"{verb} slot {goal}, where {what} begins"
                 found = self._trap(step.instruction, step.function, at, text)
             step.target = found
+        return index_at
 
     def place(self, at: int) -> Place:
         """Say where a step is, for people."""
@@ -134,7 +144,11 @@ class Code:
 
     def name_of(self, at: int) -> str:
         """What a place in the code is called."""
-        return f"function {self.routine(at).name!r}" if 0 <= at < len(self.steps) else "code"
+        if not 0 <= at < len(self.steps):
+            return "code"
+        routine = self.routine(at)
+        inside = f"instruction {at - routine.start} of " if at != routine.start else ""
+        return f"{inside}function {routine.name!r}"
 
     def routine(self, at: int) -> Routine:
         """The function that a step belongs to."""
@@ -191,8 +205,6 @@ def _illegal(each: Instruction) -> Fault | None:
             what = f"calls {name or 'a kernel function'}, which exists only in a kernel"
             call = f'functions={{"{name or "NAME"}": lambda machine, r1, ..., r5: 0}}'
             return Fault("not-supported", what, f"give a Python function: {call}")
-        case Form.JUMP_REG:
-            return Fault("not-supported", "gotox needs a jump table, which the machine has not")
         case Form.LOAD_PSEUDO if each.spec.op in (
             "lddw_btf_id",
             "lddw_map_idx",

@@ -75,7 +75,7 @@ class Debugger(Closing):
         here = self._line_of(at)
         if here is not None and here in self._breakpoints and here != self._line:
             return True
-        if here != self._line or self._every:
+        if here != self._line:
             self._line = None
         if self._depth is not None:
             return len(self._engine.frames) <= self._depth and (self._every or self._line is None)
@@ -88,12 +88,21 @@ class Debugger(Closing):
     # ---- breakpoints
 
     def break_at(self, line: int, file: str | None = None) -> None:
-        """Stop before the first instruction of a line, in any file of that name or in all."""
+        """Stop before the first instruction of a line, in any file of that name or in all.
+
+        A file's name may be the end of its path, as in `break_at(5, "count.c")`. Raises VmError
+        where no instruction comes from such a line.
+        """
         found = {each for step in range(len(self._vm.machine.code.steps))
                  if (each := self._line_of(step)) is not None}  # fmt: skip
-        wanted = {each for each in found if each[1] == line and file in (None, each[0])}
+        here = {each for each in found if file is None or f"/{each[0]}".endswith(f"/{file}")}
+        wanted = {each for each in here if each[1] == line}
+        if not here:
+            message = f"no instruction comes from {file}"
+            names = ", ".join(sorted({name for name, _ in found})) or "none is known"
+            raise VmError(error("vm-input", message, hint=f"files of the program: {names}"))
         if not wanted:
-            lines = ", ".join(str(number) for _, number in sorted(found))
+            lines = ", ".join(map(str, sorted({number for _, number in here})))
             message = f"no instruction stands on line {line}"
             raise VmError(error("vm-input", message, hint=f"lines with instructions: {lines}"))
         self._breakpoints |= wanted
@@ -119,7 +128,6 @@ class Debugger(Closing):
 
     def step_line(self) -> None:
         """Run until another line of this function, or of a caller, is reached."""
-        self._line = self._line_of(self._engine.at)
         self._resume(every=False, depth=len(self._engine.frames))
 
     def step_out(self) -> None:
@@ -128,12 +136,13 @@ class Debugger(Closing):
 
     def go(self) -> None:
         """Run to the next breakpoint, or to the end."""
-        self._line = self._line_of(self._engine.at)
         self._resume(every=False, depth=None)
 
     def _resume(self, *, every: bool, depth: int | None) -> None:
         if self.finished:
             raise VmError(error("vm-input", "the program has ended"))
+        # Of the line that it stands on, no later instruction is a breakpoint.
+        self._line = self._line_of(self._engine.at)
         self._every, self._depth = every, depth
         self._go.release()
         self._stopped.acquire()

@@ -14,7 +14,7 @@ _CLOBBERED = 0b111110
 _ENTRY = 0b10 | 1 << 10  # r1 and r10
 _CALLBACK = 0b110 | 1 << 10  # every callback gets two arguments at least
 _PACKET = frozenset({Form.LOAD_ABS, Form.LOAD_IND})
-_ENDS = frozenset({Form.JUMP, Form.JUMP_LONG, Form.JUMP_REG})
+_ENDS = frozenset({Form.JUMP, Form.JUMP_LONG})
 
 
 def all_written(code: Code, returns_value: bool) -> bool:
@@ -77,6 +77,12 @@ class _Search:
             self._reach(step.target, after)
             if form in _ENDS:
                 return
+        elif form is Form.JUMP_REG:
+            routine = self.code.routine(at)
+            for landing in self.code.landings:
+                if routine.start <= landing < routine.end:
+                    self._reach(landing, after)
+            return
         elif form is Form.CALL_LOCAL:
             self.calls.setdefault(step.target, set()).add(at)
             self._reach(step.target, mask & _CLOBBERED | 1 << 10)

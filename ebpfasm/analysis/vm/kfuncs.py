@@ -5,32 +5,21 @@ A test gives others by name, as it does for helpers: functions={"bpf_task_from_p
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from sys import byteorder as _ORDER
 
 from ebpfasm.analysis.vm import errnos as errno
+from ebpfasm.analysis.vm import graph
 from ebpfasm.analysis.vm.faults import Fault
 from ebpfasm.analysis.vm.helpers import dynptrs
 from ebpfasm.analysis.vm.helpers.control import MAX_LOOPS
 from ebpfasm.analysis.vm.helpers.packets import owner
 from ebpfasm.analysis.vm.helpers.registry import U32, signed32
+from ebpfasm.analysis.vm.kfunc_table import KFUNCS, kfunc
 from ebpfasm.analysis.vm.machine import Dynptr, Machine
 from ebpfasm.analysis.vm.maps.streams import ArenaMap
 from ebpfasm.analysis.vm.world import Timer
 
-Function = Callable[..., int]
-
-KFUNCS: dict[str, tuple[Function, int]] = {}  # by name: the function and its registers
-
-
-def kfunc(name: str, arity: int) -> Callable[[Function], Function]:
-    """Enter a function for the kernel function of this name, with so many parameters."""
-
-    def enter(function: Function) -> Function:
-        KFUNCS[name] = function, arity
-        return function
-
-    return enter
+__all__ = ["KFUNCS", "call_kfunc", "graph"]
 
 
 def call_kfunc(machine: Machine, name: str, arguments: list[int]) -> int:

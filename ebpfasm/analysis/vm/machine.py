@@ -19,6 +19,7 @@ from ebpfasm.analysis.vm.world import World
 from ebpfasm.errors import VmError, error
 from ebpfasm.ir.link import LinkedProgram
 from ebpfasm.ir.references import KfuncRef, KsymRef, MapRef, VarRef
+from ebpfasm.ir.tables import ENTRY
 from ebpfasm.isa.forms import Form
 
 FRAME = 512  # bytes of stack of each function (MAX_BPF_STACK)
@@ -61,10 +62,13 @@ class Caller(Protocol):
 class Machine:
     """A program, its world and its memory, ready for run after run.
 
-    Raises VmError where an instruction names a map that the world does not have.
+    Raises VmError where an instruction names a map that the world does not have, and for a budget
+    that allows no instruction.
     """
 
     def __init__(self, linked: LinkedProgram, world: World, *, budget: int = BUDGET) -> None:
+        if budget < 1:
+            raise VmError(error("vm-input", f"a budget is 1 or more instructions, not {budget}"))
         self.linked = linked
         self.world = world
         self.memory = world.memory
@@ -93,6 +97,7 @@ class Machine:
         self.returns_value = linked.type not in MAY_RETURN_NOTHING
         self.engine: Caller | None = None
         self._resolved = 0
+        self._tables: dict[tuple[int, str], Region] = {}
         self._given: context.Context | None = None  # the context as a run began
         self._is_xdp = self.shape.struct == "xdp_md"
         empty = bytearray(self.shape.size)
@@ -137,6 +142,8 @@ class Machine:
                         hint = f'give the machine a value: symbols={{"{name}": ...}}'
                         step.fault = Fault("not-supported", what, hint)
                     step.value = (value or 0) & (1 << 64) - 1
+                case VarRef(map=name, offset=offset) if self._has_table(step, name):
+                    step.value = self._table(step, name) + offset
                 case VarRef(map=name, offset=offset):
                     step.value = self._map_value(name, offset, step.instruction.span)
                 case _ if instruction.spec.op == "lddw_func":
@@ -155,6 +162,33 @@ class Machine:
         name = kfunc_name(step.instruction)
         if name in self.world.kfuncs or name in KFUNCS:
             step.fault = None
+
+    def _has_table(self, step: Step, name: str) -> bool:
+        return name in self.code.routines[step.function].program.tables
+
+    def _table(self, step: Step, name: str) -> int:
+        """The address of a jump table, which each program has its own of."""
+        key = id(self.code.routines[step.function].program), name
+        if key not in self._tables:
+            places = (
+                self.code_region.element(at) if at >= 0 else 0 for at in self.code.tables[key]
+            )
+            content = bytearray(b"".join(each.to_bytes(ENTRY, _ORDER) for each in places))
+            self._tables[key] = self.memory.add("data", name, content, writable=False, owner=self)
+        return self._tables[key].address
+
+    def landing_at(self, address: int, at: int) -> int:
+        """The step that `gotox` comes to from the one at `at`. Raises Fault where it may not."""
+        region = self.memory.find(address)
+        if region is self.code_region:
+            goal = (address - region.address) >> region.shift
+            routine = self.code.routine(at)
+            inside = routine.start <= goal < routine.end and goal in self.code.landings
+            if inside and region.element(goal) == address:
+                return goal
+        where = describe(self.memory, address)
+        hint = "jump to what was loaded from a jump table of the function: *(u64 *)(rX + 0)"
+        raise Fault("vm-jump", f"jumps to {where}, which no jump table of this function has", hint)
 
     def _map_value(self, name: str, offset: int | None, span: object) -> int:
         found = self.world.maps.get(name)
@@ -205,6 +239,9 @@ class Machine:
             message = (
                 f"the world has {self.world.cpus} processors, and is on number {self.world.cpu}"
             )
+            raise VmError(error("vm-input", message))
+        if not 0 <= self.world.now < 1 << 64:
+            message = f"the clock stands at {self.world.now} ns, which is no time of 64 bits"
             raise VmError(error("vm-input", message))
         if len(data) > LIMIT:
             raise VmError(error("vm-input", f"a packet has at most {LIMIT} bytes; got {len(data)}"))
@@ -271,6 +308,10 @@ class Machine:
             where = describe(self.memory, address)
             hint = "call bpf_sk_release on every way out"
             raise Fault("vm-helper", f"exits with {where} not given back", hint)
+        if self.world.graph is not None:
+            from ebpfasm.analysis.vm.graph import check_all_given_away
+
+            check_all_given_away(self.world.graph, self)
 
     def release(self) -> None:
         """Free what the run held."""
@@ -279,6 +320,10 @@ class Machine:
         self.records.clear()
         self.sockets.clear()
         self.dynptrs.clear()
+        if self.world.graph is not None:
+            from ebpfasm.analysis.vm.graph import forget_own
+
+            forget_own(self.world.graph, self)
 
     # ---- the context
 

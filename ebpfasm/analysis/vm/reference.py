@@ -229,6 +229,10 @@ class Interpreter:
     def _jump(self, step: Step) -> None:
         self._goto(step.target)
 
+    def _jump_address(self, step: Step) -> None:
+        address = self.registers[step.instruction.dst]
+        self._goto(self.machine.landing_at(address, self.at))
+
     def _jump_if(self, step: Step, operand: int) -> None:
         each = step.instruction
         if semantics.compare(each.spec.op, self.registers[each.dst], operand, each.spec.width):
@@ -371,7 +375,7 @@ _HANDLERS: dict[Form, Callable[[Interpreter, Step], Any]] = {
     Form.SWAP: Interpreter._swap,
     Form.JUMP: Interpreter._jump,
     Form.JUMP_LONG: Interpreter._jump,
-    Form.JUMP_REG: Interpreter._jump,  # its steps have a fault
+    Form.JUMP_REG: Interpreter._jump_address,
     Form.JCOND_IMM: Interpreter._jump_imm,
     Form.JCOND_REG: Interpreter._jump_reg,
     Form.MAY_GOTO: Interpreter._may_goto,

@@ -17,9 +17,11 @@ from ebpfasm.analysis.vm.objects import Objects, Task
 from ebpfasm.errors import VmError, error
 from ebpfasm.ir.references import MapRef
 from ebpfasm.ir.specs import MapSpec
+from ebpfasm.ir.tables import is_table
 from ebpfasm.isa import helpers
 
 if TYPE_CHECKING:
+    from ebpfasm.analysis.vm.graph import Graph
     from ebpfasm.analysis.vm.maps import VmMap
 
 CLOCK = 1_000_000_000  # ns since boot at which a world's clock stands, until it is set
@@ -112,11 +114,12 @@ class World:
             if isinstance(name, str) and helpers.find(name) is None
         }
         self.timers: dict[int, Timer] = {}  # by address
+        self.graph: Graph | None = None  # objects that programs made, once there are any
         self.retval = 0  # of the cgroup programs before this one
         self.cookie = 0  # of the attachment
         self.chance = seed & (1 << 64) - 1 or 1  # the state of the random numbers
         self.all_maps: list[VmMap] = []  # inner ones too
-        specs = list(maps)
+        specs = [spec for spec in maps if not is_table(spec)]  # a machine's, not the world's
         self.maps: dict[str, VmMap] = {spec.name: make(spec, self) for spec in specs}
         for spec in specs:
             if spec.contents and self.maps[spec.name].type != "arena":

@@ -42,6 +42,10 @@ def kptr_xchg(machine: Machine, place: int, pointer: int) -> int:
     view = machine.memory.view(place, 8, write=True)
     old = int.from_bytes(view, _ORDER)
     view[:] = pointer.to_bytes(8, _ORDER)
+    if machine.world.graph is not None:
+        from ebpfasm.analysis.vm.graph import exchanged
+
+        exchanged(machine.world.graph, machine, pointer, old)
     machine.sockets.pop(pointer, None)
     if old and old not in machine.sockets and _is_socket(machine, old):
         machine.sockets[old] = 1
