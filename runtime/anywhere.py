@@ -12,7 +12,7 @@ from ebpfasm.closing import Closing
 from ebpfasm.ir.specs import CollectionSpec, ProgramSpec
 from ebpfasm.runtime.collection import Collection
 from ebpfasm.runtime.programs import Program
-from ebpfasm.runtime.run import Context, kernel_run, virtual_machine
+from ebpfasm.runtime.run import Context, kernel_only, kernel_run, virtual_machine
 
 
 class AnyMap(Protocol):
@@ -101,9 +101,11 @@ def open_anywhere(
 
     `kconfig` gives values of .kconfig variables, as `ebpfasm.load` takes them; the virtual machine
     has no other. `options` are the virtual machine's: of its World, `budget` and `functions`; the
-    kernel has none. Raises what `ebpfasm.load` raises, and VmError.
+    kernel has none. Raises what `ebpfasm.load` raises, and VmError; NotSupported for options in
+    the kernel.
     """
     if engine == "kernel":
+        kernel_only(options)
         return _in_kernel(spec, kconfig or {})
     world_options = {name: options.pop(name) for name in _OF_WORLD if name in options}
     world = World(spec.maps.values(), **world_options)

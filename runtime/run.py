@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import errno
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from functools import partial
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from ebpfasm.analysis.vm import RunResult, VirtualMachine, World
 from ebpfasm.analysis.vm.context import Context, layout, pack
@@ -15,7 +15,7 @@ from ebpfasm.analysis.vm.machine import BUDGET, Machine
 from ebpfasm.analysis.vm.result import changes
 from ebpfasm.analysis.vm.virtual import Engine as MachineEngine
 from ebpfasm.errors import EbpfError, LoadError, NotSupported, error, unsupported
-from ebpfasm.ir.specs import ProgramSpec, alone
+from ebpfasm.ir.specs import ProgramSpec, alone, need_program
 
 if TYPE_CHECKING:
     from ebpfasm.analysis.vm.coverage import Coverage
@@ -28,6 +28,7 @@ __all__ = [
     "Context",
     "Engine",
     "RunResult",
+    "kernel_only",
     "kernel_run",
     "may_fall_back",
     "need_linux",
@@ -62,14 +63,19 @@ def run(
 
     "auto" is the kernel where it may be used and can run programs of this type, and otherwise
     the virtual machine, and `fallback` says why; a trace, or an option of the machine, asks for
-    the machine. Raises LoadError and what else loading raises, VmError where the virtual machine
-    stops the program.
+    the machine, and "kernel" refuses them by NotSupported (but `kconfig`, which loading takes).
+    Raises LoadError and what else loading raises, VmError where the virtual machine stops the
+    program.
     """
+    _check(program, data, engine)
     fallback = ""
+    if engine == "kernel":
+        kernel_only(options, trace=trace)
     if engine == "kernel" or (engine == "auto" and not trace and not options):
         try:
             need_linux()
-            return _run_in_kernel(program, data, ctx, maps or {}, repeat)
+            kconfig = options.get("kconfig")
+            return _run_in_kernel(program, data, ctx, maps or {}, repeat, kconfig)
         except (EbpfError, ImportError) as problem:
             if engine == "kernel" or not may_fall_back(problem):
                 raise
@@ -78,6 +84,25 @@ def run(
     machine = virtual_machine(program, maps=maps, native=native, **options)
     result = machine.run(data, ctx, repeat=repeat, trace=trace)
     return replace(result, fallback=fallback) if fallback else result
+
+
+def kernel_only(options: Iterable[str], *, trace: bool = False) -> None:
+    """Raise NotSupported for what is asked of the kernel and only the virtual machine has."""
+    lacking = [name for name in options if name != "kconfig"] + (["trace"] if trace else [])
+    if lacking:
+        names = ", ".join(lacking)
+        message = f"the kernel has no {names}: only the virtual machine has"
+        hint = 'say engine="vm"'
+        raise NotSupported(error("not-supported", message, hint=hint), feature=names, since="")
+
+
+def _check(program: object, data: object, engine: str) -> None:
+    """What Python would only tell in the words of its own inside."""
+    need_program(program, "run")
+    if isinstance(data, str):
+        raise TypeError("data is bytes, as in bytes.fromhex('0200'), not str")
+    if engine not in get_args(Engine):
+        raise ValueError(f"engine is one of {', '.join(get_args(Engine))}, not {engine!r}")
 
 
 def need_linux() -> None:
@@ -143,11 +168,16 @@ def virtual_machine(
 
 
 def _run_in_kernel(
-    program: ProgramSpec, data: bytes, ctx: Context | None, maps: Contents, repeat: int
+    program: ProgramSpec,
+    data: bytes,
+    ctx: Context | None,
+    maps: Contents,
+    repeat: int,
+    kconfig: Mapping[str, str | int | bool] | None,
 ) -> RunResult:
     from ebpfasm.runtime.loader import load
 
-    with load(alone(program)) as collection:
+    with load(alone(program), kconfig=kconfig) as collection:
         for name, contents in maps.items():
             if name not in collection.maps:
                 message = f"program {program.name!r} has no map {name!r}"

@@ -20,6 +20,7 @@ gc.set_threshold(50_000)
 
 import click
 
+from ebpfasm.cli.groups import Group
 from ebpfasm.errors import EbpfError
 
 # command -> module of this package.
@@ -43,7 +44,7 @@ COMMANDS = {
 }
 
 
-class _Commands(click.Group):
+class _Commands(Group):
     """A group whose commands are imported on demand."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:

@@ -19,7 +19,7 @@ from ebpfasm.cli.files import (
 from ebpfasm.errors import AsmError, EbpfError, error
 from ebpfasm.ir import CollectionSpec, LinkedProgram, ProgramSpec, link
 
-FORMATS = ("listing", "raw", "hex", "c", "header", "elf")
+FORMATS = ("listing", "raw", "hex", "c", "header", "insns", "elf")
 _BY_SUFFIX = {".bin": "raw", ".hex": "hex", ".c": "c", ".h": "header", ".o": "elf"}
 _CPUS = ("v1", "v2", "v3", "v4")
 DIALECTS = ("llvm", "mnemonic")
@@ -60,8 +60,9 @@ def asm_command(
     """Assemble FILE and print it as a listing, or write its bytes or an ELF object.
 
     A program's references to maps are 0 in the bytes: they are filled in when it is loaded. An
-    object holds all programs, with their maps and relocations. FILE may be what clang -S wrote
-    if an object is made of it.
+    object holds all programs, with their maps and relocations. `c` is an array of bytes, `header`
+    the same with include guards, `insns` an array of struct bpf_insn. FILE may be what clang -S
+    wrote if an object is made of it.
     """
     kind = kind or (_BY_SUFFIX.get(output.suffix, "raw") if output is not None else "listing")
     order: ebpfasm.isa.codec.ByteOrder = "big" if byteorder == "big" else "little"
@@ -96,6 +97,8 @@ def _artefact(
             return image.code
         case "hex":
             return emit.hex_text(image).encode()
+        case "insns":
+            return emit.c_instructions(image, program.name).encode()
         case "header":
             return emit.c_header(image, program.name).encode()
         case _:

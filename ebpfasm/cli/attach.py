@@ -83,7 +83,8 @@ def attach_command(
     if watch is not None:
         _check_map(spec, watch)
     with stop_on_signals() as stop, ExitStack() as held:
-        collection = held.enter_context(ebpfasm.load(spec))
+        card = place.target if place is not None and mode == "offload" else None
+        collection = held.enter_context(ebpfasm.load(spec, device=card, offload=card is not None))
         links = {
             name: held.enter_context(attach_one(collection.programs[name], place)) for name in names
         }
@@ -128,6 +129,8 @@ def attach_one(program: ebpfasm.Program, place: Place | None) -> ebpfasm.Link:
                 message = f"--tc {place.target}: the direction is ingress or egress"
                 raise EbpfError(error("cli-usage", message))
             chosen: dict[str, Any] = {"direction": direction} if direction else {}
+            if program.type != "sched_cls":
+                return program.attach_tc(iface, **chosen)  # it knows what to say
             return program.attach(iface, **chosen, **options)
         case "cgroup":
             return program.attach_cgroup(place.target, **options)

@@ -12,6 +12,7 @@ import click
 import ebpfasm
 from ebpfasm.asm.spelling import did_you_mean
 from ebpfasm.cli.files import json_option
+from ebpfasm.cli.groups import Group
 from ebpfasm.errors import EbpfError, error
 
 
@@ -33,7 +34,7 @@ def names() -> dict[str, str]:
     return found
 
 
-@click.group("example")
+@click.group("example", cls=Group)
 def example_command() -> None:
     """List the examples and run them."""
 

@@ -10,6 +10,7 @@ import ebpfasm
 from ebpfasm.errors import BtfError, EbpfError, EncodeError, LinkError
 from ebpfasm.ir import CollectionSpec, Instruction, MapSpec, ProgramSpec, VarSpec, instructions_of
 from ebpfasm.ir.references import CoreRef, FunctionRef, KfuncRef, KsymRef, LabelRef, MapRef, VarRef
+from ebpfasm.ir.tables import is_table
 
 if TYPE_CHECKING:
     from ebpfasm.btf.core import Resolver
@@ -69,12 +70,13 @@ class Inspection:
         }
 
     def _relocations(self, program: ProgramSpec) -> Iterator[dict[str, Any]]:
+        tables = {each.name for each in program.maps if is_table(each)}
         for owner, slot, each in _instructions(program):
             match each.ref:
                 case None | LabelRef() | CoreRef():
                     continue
-                case VarRef(map=map, name=name, offset=offset):
-                    kind, target = "variable", name or f"{map}+{offset}"
+                case VarRef(map=map, written=target):
+                    kind = "jump table" if map in tables else "variable"
                 case MapRef(name=target):
                     kind = "map"
                 case FunctionRef(name=target):

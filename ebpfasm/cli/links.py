@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ebpfasm.cli.files import json_option
+from ebpfasm.cli.groups import Group
 from ebpfasm.cli.selectors import only, open_link, take, usage, words_argument
 from ebpfasm.cli.tables import print_fields, print_json, print_table
 
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
     from ebpfasm.runtime.info.link import LinkInfo
 
 
-@click.group("link")
+@click.group("link", cls=Group)
 def link_command() -> None:
     """List, show, detach and pin links.
 

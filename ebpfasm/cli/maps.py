@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ebpfasm.cli.files import json_option
+from ebpfasm.cli.groups import Group
 from ebpfasm.cli.selectors import WORDS, nothing_behind, only, open_map, take, usage, words_argument
 from ebpfasm.cli.tables import print_fields, print_json, print_table
 from ebpfasm.cli.values import as_given, put, shown, text_of
@@ -23,7 +24,7 @@ flags_option = click.option(
 )  # fmt: skip
 
 
-@click.group("map")
+@click.group("map", cls=Group)
 def map_command() -> None:
     """List, show, dump and change maps that are in the kernel.
 

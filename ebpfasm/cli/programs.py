@@ -11,6 +11,7 @@ import click
 from ebpfasm.cli.assemble import DIALECTS, output_option
 from ebpfasm.cli.disassemble import live_text
 from ebpfasm.cli.files import json_option, write_output
+from ebpfasm.cli.groups import Group
 from ebpfasm.cli.selectors import WORDS, only, open_program, take, usage, words_argument
 from ebpfasm.cli.tables import print_fields, print_json, print_table
 
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 _PROGRAM = "PROGRAM"
 
 
-@click.group("prog")
+@click.group("prog", cls=Group)
 def prog_command() -> None:
     """List, show, dump and pin programs that are in the kernel.
 

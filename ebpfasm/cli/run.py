@@ -65,6 +65,10 @@ def run_command(
             raise EbpfError(error("cli-usage", message))
         _run_capture(program, content, data[1:], engine, out, as_json)
         return
+    if trace and engine == "kernel":
+        hint = "leave --engine out, or say --engine vm"
+        message = "--trace shows what the virtual machine does; the kernel tells no steps"
+        raise EbpfError(error("cli-usage", message, hint=hint))
     fields = _fields(ctx)
     result = ebpfasm.run(
         program, content, ctx=fields or None, repeat=repeat, engine=engine, trace=trace

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ebpfasm.cli.files import json_option
+from ebpfasm.cli.groups import Group
 from ebpfasm.cli.selectors import take, usage, words_argument
 from ebpfasm.cli.tables import print_json, print_table
 
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
     from ebpfasm.btf.types import BtfType
 
 
-@click.group("btf")
+@click.group("btf", cls=Group)
 def btf_command() -> None:
     """List and dump BTF, the types of programs, maps and the kernel."""
 

@@ -35,7 +35,8 @@ def verify_command(
     """Check FILE's programs: exit 0 accepted, 1 rejected, 2 the file cannot be read."""
     try:
         spec = open_file(file)
-        programs = [choose(spec, prog)] if prog else list(spec.programs.values())
+        chosen = prog is not None or not spec.programs  # where there is none, choose says so
+        programs = [choose(spec, prog)] if chosen else list(spec.programs.values())
         programs = [with_type(each, program_type) for each in programs]
     except EbpfError as problem:
         click.echo(str(problem), err=True)

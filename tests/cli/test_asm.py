@@ -218,3 +218,29 @@ def test_asm_lists_what_a_compiler_wrote(ebpfasm: Command, tmp_path: Path) -> No
     outcome = ebpfasm("asm", source)
     assert outcome.status == 0
     assert "pass_all: section" in outcome.out
+
+
+def test_asm_writes_an_array_of_struct_bpf_insn(ebpfasm: Command, tmp_path: Path) -> None:
+    text = ebpfasm("asm", COUNTER, "--format", "insns").out
+    assert text.startswith("static const struct bpf_insn xdp_stats[] = {\n")
+    assert text.count(".code = ") == len(HEX.splitlines())
+    assert "/* map xdp_stats_map */" in text
+    source = tmp_path / "program.c"
+    source.write_text(f"#include <linux/bpf.h>\n{text}int count = sizeof xdp_stats;\n")
+    headers = [f"-I{each}" for each in Path("/usr/include").glob("*-linux-gnu")]
+    subprocess.run([find_tool("clang"), "-fsyntax-only", *headers, source], check=True)
+
+
+@pytest.mark.parametrize(
+    ("words", "hint"),
+    [
+        (["verfy"], "there is no command 'verfy': did you mean verify?"),
+        (["disassemble", "x.o"], "did you mean disasm?"),
+        (["bogus"], "there are asm, disasm, inspect"),
+        (["map", "lst"], "there is no command 'lst': did you mean list?"),
+    ],
+)
+def test_a_command_that_there_is_not(ebpfasm: Command, words: list[str], hint: str) -> None:
+    outcome = ebpfasm(*words)
+    assert (outcome.status, outcome.out) == (2, "")
+    assert hint in outcome.err

@@ -104,3 +104,10 @@ def test_without_rights_the_machine_runs_it_and_says_so() -> None:
         assert why.startswith("ran in the virtual machine: cannot ")
         assert re.search(r": CAP_\w+( and CAP_\w+)? (is|are) missing", why)
         assert "\n" not in why
+
+
+def test_what_the_kernel_cannot_do_is_said(ebpfasm: Command) -> None:
+    program = ROOT / "examples" / "test_xdp_program" / "drop_ipv6.s"
+    outcome = ebpfasm("run", program, "--engine", "kernel", "--trace")
+    assert outcome.status == 1
+    assert "error[cli-usage]: --trace shows what the virtual machine does" in outcome.err
