@@ -6,7 +6,9 @@ import argparse
 import struct
 import time
 from collections.abc import Iterator
+from ipaddress import IPv4Address
 
+from ebpfasm.errors import EbpfError, error
 from ebpfasm.runtime.xsk import Frame, XskMultiSocket, XskSocket
 from examples import stage
 
@@ -24,8 +26,12 @@ def parser(description: str) -> argparse.ArgumentParser:
 
 
 def address_of(text: str) -> bytes:
-    """An IPv4 address's bytes."""
-    return bytes(int(part) for part in text.split("."))
+    """An IPv4 address's bytes. Raises EbpfError for what is none."""
+    try:
+        return IPv4Address(text).packed
+    except ValueError as problem:
+        hint = "write it as in 10.11.0.1"
+        raise EbpfError(error("cli-usage", str(problem).lower(), hint=hint)) from None
 
 
 def arp(ip: bytes) -> bytes:

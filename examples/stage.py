@@ -10,6 +10,7 @@ import argparse
 import json
 import os
 import signal
+import socket
 import sys
 import threading
 import time
@@ -17,6 +18,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from ebpfasm import Program
 from ebpfasm.errors import EbpfError
@@ -80,14 +82,24 @@ class Stage:
 
     def seconds(self) -> Iterator[float]:
         """Once in an interval, until the duration is over or a signal comes; seconds so far."""
-        begin = time.monotonic()
-        end = None if self.duration is None else begin + self.duration
-        while not self.stop.is_set():
-            left = self.interval if end is None else min(self.interval, end - time.monotonic())
-            if left <= 0:
-                return
-            self.stop.wait(left)
+        begin, turn, at = time.monotonic(), 0, 0.0
+        end = float("inf") if self.duration is None else self.duration
+        while not self.stop.is_set() and at + 1e-9 < end:
+            turn += 1
+            at = min(turn * self.interval, end)  # a late turn does not cost the next one
+            self.stop.wait(max(0.0, begin + at - time.monotonic()))
             yield time.monotonic() - begin
+
+    def received(self, receiver: socket.socket) -> Iterator[tuple[bytes, Any]]:
+        """What a socket receives, and from whom, until the duration is over or a signal comes."""
+        end = None if self.duration is None else time.monotonic() + self.duration
+        receiver.settimeout(0.05)
+        while not self.stop.is_set() and (end is None or time.monotonic() < end):
+            try:
+                data = receiver.recvfrom(1 << 16)
+            except TimeoutError:
+                continue
+            yield data
 
     def finish(self, counted: Callable[[], int]) -> None:
         """End the traffic, and wait for what is still on the wire to be counted."""
@@ -124,7 +136,8 @@ def clock(options: argparse.Namespace) -> Iterator[Stage]:
     stop = threading.Event()
     before = {each: signal.signal(each, lambda *_: stop.set()) for each in _SIGNALS}
     try:
-        yield Stage("", stop, options.duration, getattr(options, "interval", 1.0))
+        duration = getattr(options, "duration", None)
+        yield Stage("", stop, duration, getattr(options, "interval", 1.0))
     finally:
         stop.set()
         for each, handler in before.items():
@@ -132,10 +145,17 @@ def clock(options: argparse.Namespace) -> Iterator[Stage]:
 
 
 @contextmanager
+def attach(options: argparse.Namespace, program: Program, here: Stage) -> Iterator[None]:
+    """Attach an XDP program to the stage's interface, and say so."""
+    with program.attach_xdp(here.interface) as link:
+        say(options, f"attached to {here.interface}", attached=here.interface, mode=link.kind)
+        yield
+
+
+@contextmanager
 def attached(options: argparse.Namespace, program: Program) -> Iterator[Stage]:
     """Set the stage with an XDP program attached to it."""
-    with stage(options) as here, program.attach_xdp(here.interface) as link:
-        say(options, f"attached to {here.interface}", attached=here.interface, mode=link.kind)
+    with stage(options) as here, attach(options, program, here):
         yield here
 
 
@@ -163,3 +183,9 @@ def guarded(main: Callable[[], None]) -> None:
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # nobody reads any more
         sys.exit(1)
+    except OSError as problem:  # an interface or a folder that is not there
+        where = f"{problem.filename}: " if problem.filename is not None else ""
+        print(f"error: {where}{problem.strerror or problem}", file=sys.stderr)
+        sys.exit(1)
+    except KeyboardInterrupt:
+        sys.exit(130)

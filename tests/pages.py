@@ -19,11 +19,12 @@ from pathlib import Path
 from typing import Any
 
 import ebpfasm
+from tests.support import tool_path
 
 _FENCE = re.compile(r"^```(\w*)[ \t]*([^\n]*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 _FLAGS = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
 # Commands that set a machine up, or need one that is set up.
-_SET_UP = re.compile(r"(git|make|cd|apt|apt-get|pip|sudo|bpfman|setcap|\.) ")
+_SET_UP = re.compile(r"(git|make|cd|apt|apt-get|pip|python3 -m venv|sudo|bpfman|setcap|\.) ")
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,8 +56,15 @@ class Reader:
 
     def read(self) -> None:
         """Do all of it. Raises AssertionError where something is not as the page says."""
-        for block in blocks(self.page):
-            self._do(block)
+        usual = "/usr/local/sbin:/usr/sbin:/usr/bin:/sbin:/bin"
+        path = f"{Path(sys.executable).parent}:{self._tools()}:{usual}"
+        before = os.environ.get("PATH", usual)
+        os.environ["PATH"] = path
+        try:
+            for block in blocks(self.page):
+                self._do(block)
+        finally:
+            os.environ["PATH"] = before
 
     def _do(self, block: Block) -> None:
         where = f"{self.page.name}:{block.line}"
@@ -93,12 +101,11 @@ class Reader:
 
     def _console(self, block: Block, where: str) -> None:
         checker = doctest.OutputChecker()
-        path = f"{Path(sys.executable).parent}:/usr/local/sbin:/usr/sbin:/usr/bin:/sbin:/bin"
         for command, expected in _commands(block.text):
             done = subprocess.run(
                 ["bash", "-c", command],
                 cwd=self.folder,
-                env={**os.environ, "PATH": path, "COLUMNS": "100"},
+                env={**os.environ, "COLUMNS": "100"},
                 stdout=subprocess.PIPE,
                 stderr=subprocess.STDOUT,
                 stdin=subprocess.DEVNULL,
@@ -111,6 +118,16 @@ class Reader:
                 continue
             same = checker.check_output(expected, done.stdout, _FLAGS)
             assert same, f"{where}: {command}\nexpected\n{expected}\ngot\n{done.stdout}"
+
+    def _tools(self) -> Path:
+        """A folder with clang under its own name, which Debian's newer ones have not."""
+        folder = self.folder / ".tools"
+        found = tool_path("clang")
+        if not folder.exists():
+            folder.mkdir()
+            if found is not None:
+                (folder / "clang").symlink_to(found)
+        return folder
 
 
 def _commands(text: str) -> Iterator[tuple[str, str]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.metadata
 import importlib.util
+import json
 import os
 import shutil
 import subprocess
@@ -122,3 +123,24 @@ def test_the_installed_wheel_works_far_from_the_checkout(
         str(package / "_native.abi3.so"),
         "True",
     ]
+
+
+@pytest.mark.kernel
+def test_examples_run_from_the_installed_wheel(distribution: Distribution, tmp_path: Path) -> None:
+    site = tmp_path / "site"
+    pip = (sys.executable, "-m", "pip", "--disable-pip-version-check", "install", "--no-deps")
+    run(*pip, "--target", site, distribution.wheel, cwd=tmp_path)
+
+    def example(*words: str) -> str:
+        command = (sys.executable, "-m", "ebpfasm", "example", *words)
+        return run(*command, cwd=tmp_path, PYTHONPATH=str(site))
+
+    folders = {path.parent.name for path in (ROOT / "examples").glob("*/run.py")}
+    assert set(json.loads(example("list", "--json"))) == folders
+    assert example("list").endswith(f"lie in {site}/ebpfasm/examples\n")
+    first, *_, last = map(
+        json.loads, example("run", "bpf_to_bpf", "--json", "--duration", "0.3").splitlines()
+    )
+    assert first["functions"][0] == "func#0 @0"
+    assert last["sent"] > 0
+    assert "8 passed" in example("run", "unit_testing", "-q")

@@ -29,7 +29,7 @@ def totals(map: Mapping[int, Any]) -> dict[int, tuple[int, int]]:
     """Packets and bytes by key, summed over the CPUs."""
     found = {}
     for key, each in sorted(map.items()):
-        pairs = [_pair(one) for one in each]
+        pairs = [pair(one) for one in each]
         found[key] = (sum(pkts for pkts, _ in pairs), sum(size for _, size in pairs))
     return found
 
@@ -38,8 +38,8 @@ def _counted(maps: Mapping[str, Mapping[int, Any]]) -> int:
     return sum(pkts for pkts, _ in totals(maps["ip_proto_stats"]).values())
 
 
-def _pair(value: Any) -> tuple[int, int]:
-    """A counter as C has it (a struct) or assembly (two numbers)."""
+def pair(value: Any) -> tuple[int, int]:
+    """A counter's packets and bytes: a struct from C, and bytes where nothing tells the type."""
     if isinstance(value, bytes):
         value = struct.unpack("=QQ", value)
     pkts, size = value.values() if isinstance(value, dict) else value

@@ -5,13 +5,14 @@ from __future__ import annotations
 import argparse
 import asyncio
 import signal
+import threading
 from pathlib import Path
 
 import ebpfasm
 from ebpfasm import RingBuffer
-from examples import stage
+from examples import forms, stage
 
-PROGRAM = Path(__file__).with_name("execve_log.s")
+HERE = Path(__file__).parent
 EVENT = "=II16s64s"  # pid, uid, the starting program's name, the file that it starts
 
 
@@ -20,24 +21,31 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--duration", metavar="SECONDS", type=float)
     parser.add_argument("--json", action="store_true", help="print JSON")
+    forms.add_option(parser, HERE)
     options = parser.parse_args()
-    with ebpfasm.load(PROGRAM) as collection:
+    with (
+        stage.clock(options) as here,
+        ebpfasm.load(forms.spec_of(HERE, options.form)) as collection,
+    ):
         with collection.programs["log_execve"].attach() as link:
             stage.say(options, f"attached ({link.kind})", attached=link.kind)
             with RingBuffer(collection.maps["events"], EVENT) as events:
-                asyncio.run(log(events, options))
+                asyncio.run(log(events, options, here.stop))
         lost = collection.variables["lost"].value
         stage.say(options, f"{lost} lost for want of room", lost=lost)
 
 
-async def log(events: RingBuffer, options: argparse.Namespace) -> None:
-    """Print events until the time is over, or Ctrl-C."""
+async def log(events: RingBuffer, options: argparse.Namespace, stop: threading.Event) -> None:
+    """Print events until the time is over, or Ctrl-C, which may have come before the loop began."""
     loop = asyncio.get_running_loop()
     reading = loop.create_task(show(events, options))
     for each in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(each, reading.cancel)
+    if stop.is_set():
+        reading.cancel()
     await asyncio.wait([reading], timeout=options.duration)
-    reading.cancel()
+    if not reading.cancel() and not reading.cancelled():
+        reading.result()  # it ended by itself: what went wrong is raised here
 
 
 async def show(events: RingBuffer, options: argparse.Namespace) -> None:

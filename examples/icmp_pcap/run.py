@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import argparse
 import socket
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import ebpfasm
 from ebpfasm.analysis.vm import pcap
+from ebpfasm.runtime.attach.interfaces import interface
 from ebpfasm.runtime.network.veth import VethPair
-from examples import stage
+from examples import forms, stage
 from examples.frames import ICMP, checksum
 
-PROGRAM = Path(__file__).with_name("icmp_pcap.s")
+HERE = Path(__file__).parent
 _ALL = 3  # ETH_P_ALL
 _CLOSED = 9999  # a port that nobody listens on
 
@@ -24,21 +24,25 @@ def main() -> None:
     """Print each frame that the filter lets through."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--iface", metavar="NAME", help="capture here instead of a scratch pair")
-    parser.add_argument("--duration", metavar="SECONDS", type=float, default=3.0)
+    parser.add_argument("--duration", metavar="SECONDS", type=float, help="(a scratch pair's is 3)")
     parser.add_argument("--write", metavar="FILE", type=Path, help="write the frames as pcap")
     parser.add_argument("--json", action="store_true", help="print JSON")
+    forms.add_option(parser, HERE)
     options = parser.parse_args()
+    if options.iface is None and options.duration is None:
+        options.duration = 3.0
     with (
-        ebpfasm.load(PROGRAM) as collection,
+        ebpfasm.load(forms.spec_of(HERE, options.form)) as collection,
         place(options) as (iface, talk),
         socket.socket(socket.AF_PACKET, socket.SOCK_RAW, 0) as receiver,
         # The filter first, the interface after: nothing else slips in.
         collection.programs["icmp_only"].attach_socket(receiver),
+        stage.clock(options) as here,
     ):
         receiver.bind((iface, _ALL))
         stage.say(options, f"capturing ICMP on {iface}", iface=iface)
         talk()
-        frames = list(capture(receiver, options))
+        frames = [shown(frame, options) for frame, _ in here.received(receiver)]
     if options.write is not None:
         options.write.write_bytes(pcap.write(frames))
     stage.say(options, f"{len(frames)} frames", frames=len(frames))
@@ -48,7 +52,7 @@ def main() -> None:
 def place(options: argparse.Namespace) -> Iterator[tuple[str, Callable[[], None]]]:
     """Where to capture, and what makes traffic there: pings, and a datagram to a closed port."""
     if options.iface is not None:
-        yield options.iface, lambda: None
+        yield interface(options.iface)[1], lambda: None
         return
     pair = VethPair(near_addresses=["10.0.0.1/24"], far_addresses=["10.0.0.2/24"])
     with pair, pair.near.entered():
@@ -67,21 +71,15 @@ def traffic(pair: VethPair) -> None:
         datagrams.sendto(b"anybody there?", ("10.0.0.1", _CLOSED))
 
 
-def capture(receiver: socket.socket, options: argparse.Namespace) -> Iterator[bytes]:
-    """The frames that arrive until the time is over."""
-    end = time.monotonic() + options.duration
-    while (left := end - time.monotonic()) > 0:
-        receiver.settimeout(left)
-        try:
-            frame = receiver.recv(1 << 16)
-        except TimeoutError:
-            return
-        kind, code = frame[34], frame[35]
-        source, target = (socket.inet_ntoa(frame[at : at + 4]) for at in (26, 30))
-        shown = f"{source} > {target}: ICMP type {kind} code {code}, {len(frame)} bytes"
-        stage.say(options, shown, source=source, target=target, type=kind, code=code,
-                  length=len(frame))  # fmt: skip
-        yield frame
+def shown(frame: bytes, options: argparse.Namespace) -> bytes:
+    """Print a frame: from whom to whom, and what kind of message."""
+    kind, code = frame[34], frame[35]
+    source, target = (socket.inet_ntoa(frame[at : at + 4]) for at in (26, 30))
+    stage.say(
+        options, f"{source} > {target}: ICMP type {kind} code {code}, {len(frame)} bytes",
+        source=source, target=target, type=kind, code=code, length=len(frame),
+    )  # fmt: skip
+    return frame
 
 
 if __name__ == "__main__":

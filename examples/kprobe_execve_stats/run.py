@@ -6,14 +6,13 @@ import argparse
 import subprocess
 from dataclasses import replace
 from pathlib import Path
-from types import MappingProxyType
 
 import ebpfasm
-from ebpfasm import CollectionSpec, Link, NotSupported
+from ebpfasm import Link, NotSupported
 from ebpfasm.runtime.collection import Collection
-from examples import stage
+from examples import forms, stage
 
-PROGRAM = Path(__file__).with_name("kprobe_execve_stats.s")
+HERE = Path(__file__).parent
 
 
 def main() -> None:
@@ -22,11 +21,13 @@ def main() -> None:
     parser.add_argument("--tracepoint", action="store_true", help="where there are no kprobes")
     parser.add_argument("--duration", metavar="SECONDS", type=float, default=10.0)
     parser.add_argument("--start", metavar="N", type=int, default=0, help="start N programs, too")
+    parser.add_argument("--interval", metavar="SECONDS", type=float, default=1.0)
     parser.add_argument("--json", action="store_true", help="print JSON")
+    forms.add_option(parser, HERE)
     options = parser.parse_args()
     name = "on_tracepoint" if options.tracepoint else "on_function"
     with (
-        ebpfasm.load(only(ebpfasm.open(PROGRAM), name)) as collection,
+        ebpfasm.load(forms.spec_of(HERE, options.form), programs=[name]) as collection,
         attached(collection, name) as link,
         stage.clock(options) as here,
     ):
@@ -36,11 +37,6 @@ def main() -> None:
         for seconds in here.seconds():
             count = collection.maps["execs"][0]
             stage.say(options, f"{seconds:4.0f} s  {count:,} programs started", execs=count)
-
-
-def only(spec: CollectionSpec, name: str) -> CollectionSpec:
-    """The collection with one of its programs."""
-    return replace(spec, programs=MappingProxyType({name: spec.programs[name]}))
 
 
 def attached(collection: Collection, name: str) -> Link:

@@ -21,6 +21,12 @@ def main() -> None:
     parser.add_argument("--folder", type=Path, help="in a BPF file system (default: a new one)")
     parser.add_argument("--json", action="store_true", help="print JSON")
     options = parser.parse_args()
+    with stage.clock(options):  # Ctrl-C waits for the end, so that no pin is left
+        play(options)
+
+
+def play(options: argparse.Namespace) -> None:
+    """Pin, find again, refuse, and unpin."""
     bpffs.mount()
     folder = options.folder or Path(bpffs.DEFAULT) / f"ebpfasm-{os.getpid()}" / "abc"
     try:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import ebpfasm
+from ebpfasm.runtime.collection import Collection
 from examples import forms, stage
 from examples.bpf_to_bpf import statistics
 
@@ -18,9 +19,14 @@ def main() -> None:
     forms.add_option(parser, HERE)
     options = parser.parse_args()
     with ebpfasm.load(forms.spec_of(HERE, options.form)) as collection:
-        for index, name in enumerate(TAILS):
-            collection.maps["tails"][index] = collection.programs[name]
+        fill_tails(collection)
         statistics.watch(options, collection.programs["entry"], collection.maps)
+
+
+def fill_tails(collection: Collection) -> None:
+    """Put the programs into the array that tail calls look them up in."""
+    for index, name in enumerate(TAILS):
+        collection.maps["tails"][index] = collection.programs[name]
 
 
 if __name__ == "__main__":

@@ -90,17 +90,19 @@ entry:
     r1 += r9
     if r1 > r8 goto out
     w3 = *(u16 *)(r7 + ethhdr.h_proto)
-    if w3 == 0x0081 goto vlan           # 0x8100 and 0x88a8 as this machine loads them
-    if w3 != 0xa888 goto ip
+    r3 = be16 r3
+    if w3 == 0x8100 goto vlan
+    if w3 != 0x88a8 goto ip
 vlan:
     w9 += 4
     r1 += 4
     if r1 > r8 goto out
     w3 = *(u16 *)(r1 - 2)
+    r3 = be16 r3
 ip:
     w0 = XDP_PASS
-    if w3 == 0x0008 goto counted
-    if w3 != 0xdd86 goto out            # ARP and all that is no IP
+    if w3 == 0x0800 goto counted
+    if w3 != 0x86dd goto out            # ARP and all that is no IP
 counted:
     r8 = r3
     r1 = r6
@@ -115,7 +117,7 @@ counted:
     r3 += 4
     if r3 > r2 goto out
     *(u32 *)(r1 + 0) = w9
-    if w8 == 0x0008 goto ipv4_next
+    if w8 == 0x0800 goto ipv4_next
     tail TAIL_IPV6
 ipv4_next:
     tail TAIL_IPV4

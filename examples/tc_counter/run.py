@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import struct
 from pathlib import Path
 from typing import Any
 
 import ebpfasm
-from examples import stage
+from examples import forms, stage
+from examples.bpf_to_bpf.statistics import pair
 from examples.frames import ARP, ethernet
 
-PROGRAM = Path(__file__).with_name("tc_counter.s")
+HERE = Path(__file__).parent
 DIRECTIONS = ("in", "out")
 
 # Who has 10.0.0.1? The near end answers, so that something leaves too.
@@ -23,8 +23,11 @@ QUESTION = b"\xff" * 6 + QUESTION[6:]
 
 def main() -> None:
     """Attach both programs and show both counters once a second."""
-    options = stage.parser(__doc__ or "").parse_args()
-    with ebpfasm.load(PROGRAM) as collection, stage.stage(options, "10.0.0.1/24") as here:
+    parser = stage.parser(__doc__ or "")
+    forms.add_option(parser, HERE)
+    options = parser.parse_args()
+    spec = forms.spec_of(HERE, options.form)
+    with ebpfasm.load(spec) as collection, stage.stage(options, "10.0.0.1/24") as here:
         programs, traffic = collection.programs, collection.maps["traffic"]
         with (
             programs["count_in"].attach_tc(here.interface, "ingress") as first,
@@ -51,14 +54,6 @@ def main() -> None:
 def counters(traffic: Any) -> dict[str, tuple[int, int]]:
     """Packets and bytes by direction."""
     return {each: pair(traffic[key]) for key, each in enumerate(DIRECTIONS)}
-
-
-def pair(value: Any) -> tuple[int, int]:
-    """The two numbers of a counter."""
-    if isinstance(value, bytes):
-        value = struct.unpack("=QQ", value)
-    pkts, size = value
-    return pkts, size
 
 
 if __name__ == "__main__":

@@ -4,33 +4,36 @@ from __future__ import annotations
 
 import argparse
 import socket
-import time
 from contextlib import ExitStack
 from pathlib import Path
 
 import ebpfasm
 from ebpfasm.runtime.network.netlink import with_netlink
 from ebpfasm.runtime.network.netns import Namespace
-from examples import stage
+from examples import forms, stage
 
-PROGRAM = Path(__file__).with_name("udp_socket_filter.s")
+HERE = Path(__file__).parent
 TRIED = ("127.0.0.1", "127.0.0.5", "::1")
 
 
 def main() -> None:
     """Listen on a port, with the program attached before anything can arrive."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--port", type=int, default=3000)
+    parser.add_argument("--port", type=port, default=3000)
     parser.add_argument("--listen", action="store_true", help="on this machine, for your datagrams")
-    parser.add_argument("--duration", metavar="SECONDS", type=float, default=3.0)
+    parser.add_argument("--duration", metavar="SECONDS", type=float, help="(without --listen: 3)")
     parser.add_argument("--json", action="store_true", help="print JSON")
+    forms.add_option(parser, HERE)
     options = parser.parse_args()
+    if options.duration is None and not options.listen:
+        options.duration = 3.0
     with ExitStack() as opened:
         if not options.listen:
             scratch = opened.enter_context(Namespace())
             opened.enter_context(scratch.entered())
             with_netlink(lambda netlink: netlink.link("set", index=1, state="up"))
-        collection = opened.enter_context(ebpfasm.load(PROGRAM))
+        here = opened.enter_context(stage.clock(options))
+        collection = opened.enter_context(ebpfasm.load(forms.spec_of(HERE, options.form)))
         listener = opened.enter_context(socket.socket(socket.AF_INET6, socket.SOCK_DGRAM))
         listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)  # IPv4 too
         opened.enter_context(collection.programs["to_localhost"].attach_socket(listener))
@@ -38,7 +41,16 @@ def main() -> None:
         stage.say(options, f"listening on port {options.port}", port=options.port)
         if not options.listen:
             send(options.port)
-        listen(listener, options)
+        for data, peer in here.received(listener):
+            text = data.decode("utf-8", "replace")
+            stage.say(options, f"{peer[0]}: {text}", peer=peer[0], text=text)
+
+
+def port(text: str) -> int:
+    """A port's number."""
+    if not text.isdigit() or not 0 < int(text) < 1 << 16:
+        raise argparse.ArgumentTypeError(f"{text} is no port: write a number from 1 to 65535")
+    return int(text)
 
 
 def send(port: int) -> None:
@@ -47,19 +59,6 @@ def send(port: int) -> None:
         family = socket.AF_INET6 if ":" in address else socket.AF_INET
         with socket.socket(family, socket.SOCK_DGRAM) as sender:
             sender.sendto(f"to {address}".encode(), (address, port))
-
-
-def listen(listener: socket.socket, options: argparse.Namespace) -> None:
-    """Print what arrives until the time is over."""
-    end = time.monotonic() + options.duration
-    while (left := end - time.monotonic()) > 0:
-        listener.settimeout(left)
-        try:
-            data, peer = listener.recvfrom(2048)
-        except TimeoutError:
-            break
-        text = data.decode("utf-8", "replace")
-        stage.say(options, f"{peer[0]}: {text}", peer=peer[0], text=text)
 
 
 if __name__ == "__main__":

@@ -6,9 +6,9 @@ import argparse
 from pathlib import Path
 
 import ebpfasm
-from examples import stage
+from examples import forms, stage
 
-PROGRAM = Path(__file__).with_name("uprobe_bash_stats.s")
+HERE = Path(__file__).parent
 
 
 def main() -> None:
@@ -18,9 +18,11 @@ def main() -> None:
     parser.add_argument("--symbol", metavar="NAME", default="readline")
     parser.add_argument("--pid", type=int, help="only in this process")
     parser.add_argument("--duration", metavar="SECONDS", type=float, default=10.0)
+    parser.add_argument("--interval", metavar="SECONDS", type=float, default=1.0)
     parser.add_argument("--json", action="store_true", help="print JSON")
+    forms.add_option(parser, HERE)
     options = parser.parse_args()
-    with ebpfasm.load(PROGRAM) as collection:
+    with ebpfasm.load(forms.spec_of(HERE, options.form)) as collection:
         program = collection.programs["on_call"]
         # The name leads to the function's first instruction. A number of one's own may lead
         # between two bytes of one, and the process would not survive that.

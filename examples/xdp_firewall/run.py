@@ -62,7 +62,10 @@ def verdicts(collection: Collection) -> dict[str, int]:
 
 def network(text: str) -> IPv4Network | IPv6Network:
     """A prefix such as 10.0.0.0/8."""
-    return ip_network(text)
+    try:
+        return ip_network(text)
+    except ValueError as problem:
+        raise argparse.ArgumentTypeError(f"{problem}: write 10.0.0.0/8 or fd00::/8") from None
 
 
 def port(text: str) -> Port:

@@ -1,20 +1,28 @@
-"""Count the packets that an interface receives, with a program from builder calls.
-
-The program is in program.py; what is done with it is what examples/xdp_stats_assembly does.
-"""
+"""Count the packets that an interface receives, with a program from builder calls."""
 
 from __future__ import annotations
 
-from examples import stage
-from examples.xdp_stats_assembly.run import count_packets
+import ebpfasm
+from examples import counting, stage
 from examples.xdp_stats_instructions.program import spec
 
 
 def main() -> None:
-    """Load, attach and watch."""
-    parser = stage.parser(__doc__ or "")
-    parser.add_argument("--listing", action="store_true", help="print the program first")
-    count_packets(spec, parser.parse_args())
+    """Load what program.py builds, attach and watch."""
+    options = counting.parser(__doc__ or "").parse_args()
+    with (
+        counting.anywhere(spec, options),
+        stage.stage(options) as here,
+        ebpfasm.load(spec) as collection,
+    ):
+        stats = collection.maps["xdp_stats_map"]
+        with stage.attach(options, collection.programs["xdp_stats"], here):
+            here.play()
+            with counting.screen(options) as show:
+                for seconds in here.seconds():
+                    show(stats, seconds)
+            here.finish(lambda: stats[counting.PASS])
+        counting.say_total(options, stats, here)
 
 
 if __name__ == "__main__":
