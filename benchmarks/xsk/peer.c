@@ -1,8 +1,9 @@
 /*
  * The peer: AF_XDP in C on libxdp, and the traffic for both sides.
  *
- *   peer traffic IFINDEX SECONDS LENGTH   frames to the other end of a veth pair, as fast as can be:
- *                                         live frames of BPF_PROG_TEST_RUN, redirected to IFINDEX
+ *   peer traffic IFINDEX LENGTH HOSTS
+ *       frames to the other end of a veth pair until it is killed, as fast as can be: live frames of
+ *       BPF_PROG_TEST_RUN, redirected to IFINDEX, from one source address or from 256
  *   peer drop|echo|send IFACE MAP SECONDS
  *
  * MAP is the id of the XSKMAP of a program that is attached already. Prints packets a second, and
@@ -10,9 +11,11 @@
  */
 #include <bpf/bpf.h>
 #include <errno.h>
+#include <limits.h>
 #include <linux/if_link.h>
 #include <linux/if_xdp.h>
 #include <poll.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -32,6 +35,11 @@
 #ifndef BPF_F_TEST_XDP_LIVE_FRAMES
 #define BPF_F_TEST_XDP_LIVE_FRAMES (1U << 1)
 #endif
+
+#ifndef XDP_MAX_TX_SKB_BUDGET
+#define XDP_MAX_TX_SKB_BUDGET 9
+#endif
+#define BUDGET 256 /* packets that one sendto may send, as ours asks for */
 
 static struct xsk_ring_prod fill, tx;
 static struct xsk_ring_cons done, rx;
@@ -65,38 +73,52 @@ static void check(int result, const char *what)
     }
 }
 
-/* r0 = bpf_redirect(ifindex, 0) */
-static int redirecting(unsigned int ifindex)
+#define INSN(c, d, s, o, i) { .code = (c), .dst_reg = (d), .src_reg = (s), .off = (o), .imm = (i) }
+#define CALL(helper) INSN(BPF_JMP | BPF_CALL, 0, 0, 0, BPF_FUNC_##helper)
+
+/* r0 = bpf_redirect(ifindex, 0); before it, with many hosts, a random end of the source address */
+static int redirecting(unsigned int ifindex, int hosts)
 {
     struct bpf_insn code[] = {
-        { .code = BPF_ALU64 | BPF_MOV | BPF_K, .dst_reg = 1, .imm = (int)ifindex },
-        { .code = BPF_ALU64 | BPF_MOV | BPF_K, .dst_reg = 2, .imm = 0 },
-        { .code = BPF_JMP | BPF_CALL, .imm = BPF_FUNC_redirect },
-        { .code = BPF_JMP | BPF_EXIT },
+        INSN(BPF_LDX | BPF_MEM | BPF_W, 6, 1, offsetof(struct xdp_md, data), 0),
+        INSN(BPF_LDX | BPF_MEM | BPF_W, 7, 1, offsetof(struct xdp_md, data_end), 0),
+        INSN(BPF_ALU64 | BPF_MOV | BPF_X, 2, 6, 0, 0),
+        INSN(BPF_ALU64 | BPF_ADD | BPF_K, 2, 0, 0, 12),
+        INSN(BPF_JMP | BPF_JGT | BPF_X, 2, 7, 2, 0),
+        CALL(get_prandom_u32),
+        INSN(BPF_STX | BPF_MEM | BPF_B, 6, 0, 11, 0),
+        INSN(BPF_ALU64 | BPF_MOV | BPF_K, 1, 0, 0, (int)ifindex),
+        INSN(BPF_ALU64 | BPF_MOV | BPF_K, 2, 0, 0, 0),
+        CALL(redirect),
+        INSN(BPF_JMP | BPF_EXIT, 0, 0, 0, 0),
     };
+    int skipped = hosts > 1 ? 0 : 7;
 
-    return bpf_prog_load(BPF_PROG_TYPE_XDP, "traffic", "GPL", code, 4, NULL);
+    return bpf_prog_load(BPF_PROG_TYPE_XDP, "traffic", "GPL", code + skipped,
+                         sizeof(code) / sizeof(*code) - (size_t)skipped, NULL);
 }
 
-static void traffic(unsigned int ifindex, double seconds, int length)
+/* One run for all of it: between two the kernel waits for RCU, and there would be no traffic. */
+static void traffic(unsigned int ifindex, int length, int hosts)
 {
     unsigned char frame[2048] = { 2, 0, 0, 0, 0, 1, 2, 0, 0, 0, 0, 2, 0x88, 0xb5 };
     struct xdp_md context = { .data_end = (unsigned int)length };
-    int program = redirecting(ifindex);
-    double end = now() + seconds;
+    int program = redirecting(ifindex, hosts);
     struct bpf_test_run_opts run = {
         .sz = sizeof(run),
         .data_in = frame,
         .data_size_in = (unsigned int)length,
         .ctx_in = &context,
         .ctx_size_in = sizeof(context),
-        .repeat = 1 << 16,
+        .repeat = INT_MAX,
         .flags = BPF_F_TEST_XDP_LIVE_FRAMES,
         .batch_size = BURST,
     };
 
     check(program < 0 ? program : 0, "load");
-    while (now() < end)
+    puts("ready");
+    fflush(stdout);
+    for (;;)
         check(bpf_prog_test_run_opts(program, &run), "test run");
 }
 
@@ -112,13 +134,14 @@ static void open_socket(const char *iface, int map)
     };
     struct xsk_umem *umem;
     int fd = bpf_map_get_fd_by_id((unsigned int)map);
-    unsigned int at = 0;
+    unsigned int at = 0, budget = BUDGET;
 
     area = mmap(NULL, FRAMES * FRAME, PROT_READ | PROT_WRITE,
                 MAP_SHARED | MAP_ANONYMOUS | MAP_POPULATE, -1, 0);
     check(xsk_umem__create(&umem, area, FRAMES * FRAME, &fill, &done, &memory), "UMEM");
     check(xsk_socket__create(&xsk, iface, 0, umem, &rx, &tx, &rings), "socket");
     check(xsk_socket__update_xskmap(xsk, fd), "XSKMAP");
+    setsockopt(xsk_socket__fd(xsk), SOL_XDP, XDP_MAX_TX_SKB_BUDGET, &budget, sizeof(budget));
     xsk_ring_prod__reserve(&fill, RING, &at);
     for (unsigned int i = 0; i < RING; i++)
         *xsk_ring_prod__fill_addr(&fill, at + i) = (unsigned long long)i * FRAME;
@@ -244,12 +267,10 @@ int main(int argc, char **argv)
     void (*step)(void);
     double begin, end, used;
 
-    if (argc < 5)
+    if (argc != 5)
         return 2;
-    if (!strcmp(argv[1], "traffic")) {
-        traffic((unsigned int)atoi(argv[2]), atof(argv[3]), atoi(argv[4]));
-        return 0;
-    }
+    if (!strcmp(argv[1], "traffic"))
+        traffic((unsigned int)atoi(argv[2]), atoi(argv[3]), atoi(argv[4]));
     step = !strcmp(argv[1], "drop") ? drop : !strcmp(argv[1], "echo") ? echo : transmit;
     open_socket(argv[2], atoi(argv[3]));
     used = processor_time();

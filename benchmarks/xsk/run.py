@@ -1,13 +1,17 @@
 """AF_XDP from Python beside C on libxdp: the same veth pair, in the same run, turn by turn.
 
-Live frames of BPF_PROG_TEST_RUN cross the pair as fast as the kernel makes them. Each line is a way
-to handle them, at bursts of 64: packets a second, the median of its ratios to C, and processor time
-a packet, the kernel's included, which says more where the machine does other things too.
+Live frames of BPF_PROG_TEST_RUN cross the pair as fast as the kernel makes them, on one processor;
+what receives has another one. Each line is a way to handle them, at bursts of 64: packets a second,
+the median of its ratios to C, and processor time a packet, the kernel's included.
+
+Both sides wait and wake alike, and may send as many packets in a call. On a machine that does other
+things too, `chrt -f 1` before the command keeps those away from both.
 """
 
 from __future__ import annotations
 
 import argparse
+import os
 import socket
 import statistics
 import struct
@@ -17,6 +21,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from itertools import chain
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
@@ -31,11 +36,15 @@ _ADDRESSES = struct.Struct("6s6s")
 Way = Callable[[XskSocket, float], int]
 
 
-def ticking(seconds: float) -> Iterator[None]:
-    """So long as it is not over."""
+def bursts(seconds: float) -> Iterator[int]:
+    """So long as it is not over: the clock is read every 16 bursts, as the peer does."""
+    return chain.from_iterable(_sixteen(seconds))
+
+
+def _sixteen(seconds: float) -> Iterator[range]:
     end = time.monotonic() + seconds
     while time.monotonic() < end:
-        yield
+        yield range(16)
 
 
 def drop_in_c(xsk: XskSocket, seconds: float) -> int:
@@ -46,7 +55,7 @@ def drop_in_c(xsk: XskSocket, seconds: float) -> int:
 def drop_batches(xsk: XskSocket, seconds: float) -> int:
     """Arrays; no Python object a frame."""
     count = 0
-    for _ in ticking(seconds):
+    for _ in bursts(seconds):
         batch = xsk.recv_batch(BURST, 0.05)
         count += len(batch)
         batch.release()
@@ -56,7 +65,7 @@ def drop_batches(xsk: XskSocket, seconds: float) -> int:
 def drop_views(xsk: XskSocket, seconds: float) -> int:
     """A memoryview a frame."""
     count = 0
-    for _ in ticking(seconds):
+    for _ in bursts(seconds):
         batch = xsk.recv_batch(BURST, 0.05)
         for _view in batch:
             count += 1
@@ -83,11 +92,10 @@ def echo_in_c(xsk: XskSocket, seconds: float) -> int:
 def echo_batches(xsk: XskSocket, seconds: float) -> int:
     """Addresses of all frames of a burst are exchanged in one call."""
     count = 0
-    for _ in ticking(seconds):
+    for _ in bursts(seconds):
         batch = xsk.recv_batch(BURST, 0.05)
-        if len(batch):
-            batch.swap(0, 6, 6)
-            count += batch.send()
+        batch.swap(0, 6, 6)
+        count += batch.send()
     return count
 
 
@@ -95,24 +103,33 @@ def echo_views(xsk: XskSocket, seconds: float) -> int:
     """Python code on each frame: a memoryview, its addresses read and written."""
     count = 0
     read, write = _ADDRESSES.unpack_from, _ADDRESSES.pack_into
-    for _ in ticking(seconds):
+    for _ in bursts(seconds):
         batch = xsk.recv_batch(BURST, 0.05)
-        if len(batch):
-            for view in batch:
-                to, source = read(view)
-                write(view, 0, source, to)
-            count += batch.send()
+        for view in batch:
+            to, source = read(view)
+            write(view, 0, source, to)
+        count += batch.send()
     return count
 
 
 def echo_headers(xsk: XskSocket, seconds: float) -> int:
+    """Python code on each frame: a list of its addresses, read and written."""
+    count = 0
+    for _ in bursts(seconds):
+        batch = xsk.recv_batch(BURST, 0.05)
+        for head in batch.headers("6s6s"):
+            head[1], head[0] = head
+        count += batch.send()
+    return count
+
+
+def echo_tuples(xsk: XskSocket, seconds: float) -> int:
     """Python code on each frame: a tuple of its addresses, read and written."""
     count = 0
-    for _ in ticking(seconds):
+    for _ in bursts(seconds):
         batch = xsk.recv_batch(BURST, 0.05)
-        if len(batch):
-            batch.pack("6s6s", [(source, to) for to, source in batch.unpack("6s6s")])
-            count += batch.send()
+        batch.pack("6s6s", [(source, to) for to, source in batch.unpack("6s6s")])
+        count += batch.send()
     return count
 
 
@@ -138,7 +155,7 @@ def send_in_c(xsk: XskSocket, seconds: float) -> int:
 def send_batches(xsk: XskSocket, seconds: float) -> int:
     """A row of bytes written to all frames of a burst."""
     count = 0
-    for _ in ticking(seconds):
+    for _ in bursts(seconds):
         batch = xsk.alloc_batch(BURST, length=LENGTH)
         batch.write(0, PACKET)
         count += batch.send()
@@ -148,11 +165,8 @@ def send_batches(xsk: XskSocket, seconds: float) -> int:
 def send_bytes(xsk: XskSocket, seconds: float) -> int:
     """A bytes object a packet."""
     count = 0
-    for _ in ticking(seconds):
-        for _ in range(BURST - 1):
-            xsk.send(PACKET, kick=False)
-        xsk.send(PACKET)
-        count += BURST
+    for _ in bursts(seconds):
+        count += xsk.send_all([PACKET for _ in range(BURST)])
     return count
 
 
@@ -164,17 +178,29 @@ WAYS: dict[str, dict[str, Way]] = {
     "send": {"C core": send_in_c, "numpy batches": send_batches, "bytes": send_bytes},
     "echo": {
         "C core": echo_in_c, "numpy batches": echo_batches,
-        "Python on each header": echo_headers, "Python on each memoryview": echo_views,
+        "Python on each header": echo_headers, "Python on each tuple": echo_tuples,
+        "Python on each memoryview": echo_views,
         "a lease a frame": echo_leases,
     },
 }  # fmt: skip
 
 
+@contextmanager
+def pinned(which: int) -> Iterator[None]:
+    """On one of the processors meanwhile, and what is started there: traffic has another one."""
+    before = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, {sorted(before)[which]})
+    try:
+        yield
+    finally:
+        os.sched_setaffinity(0, before)
+
+
 class Bench:
     """A veth pair and the peer."""
 
-    def __init__(self, peer: Path, pair: VethPair, seconds: float) -> None:
-        self._peer, self._pair, self._seconds = peer, pair, seconds
+    def __init__(self, peer: Path, pair: VethPair, seconds: float, hosts: int = 1) -> None:
+        self._peer, self._pair, self._seconds, self._hosts = peer, pair, seconds, hosts
         with pair.far.entered():
             self._far = socket.if_nametoindex(pair.far_name)
 
@@ -184,13 +210,17 @@ class Bench:
         if kind == "send":
             yield
             return
-        words = ("traffic", self._far, self._seconds + 0.4, LENGTH)
-        with self._pair.far.entered():
-            sender = subprocess.Popen([self._peer, *map(str, words)])
+        words = ("traffic", self._far, LENGTH, self._hosts)
+        command = [str(self._peer), *map(str, words)]
+        with self._pair.far.entered(), pinned(0):
+            sender = subprocess.Popen(command, stdout=subprocess.PIPE)
+        assert sender.stdout is not None
         try:
+            sender.stdout.readline()
             yield
         finally:
-            sender.wait()
+            sender.kill()
+            sender.communicate()
 
     def once(self, kind: str, way: Way | None) -> tuple[float, float]:
         """Packets a second of one of ours, or of the peer, and microseconds of the processor's."""
@@ -198,8 +228,9 @@ class Bench:
             self._pair.near.entered(),
             Redirect(self._pair.near_name, mode="native") as redirect,
             self.traffic(kind),
+            pinned(-1),
         ):
-            time.sleep(0.1)
+            time.sleep(0.1)  # the kernel gives a queue free some time after its socket was closed
             if way is None:
                 words = (kind, self._pair.near_name, redirect.map.id, self._seconds)
                 command = [str(self._peer), *map(str, words)]
@@ -235,13 +266,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seconds", type=float, default=0.7, help="of each measurement")
     parser.add_argument("--runs", type=int, default=5)
+    parser.add_argument("--hosts", type=int, default=1, help="source addresses: 1 or 256")
     parser.add_argument("kinds", nargs="*", default=list(WAYS))
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder, VethPair() as pair:
         peer = Path(folder) / "peer"
         source = Path(__file__).with_name("peer.c")
         subprocess.run(["cc", "-O2", "-o", peer, source, "-lxdp", "-lbpf"], check=True)
-        bench = Bench(peer, pair, options.seconds)
+        bench = Bench(peer, pair, options.seconds, options.hosts)
         for kind in options.kinds:
             bench.compare(kind, options.runs)
 

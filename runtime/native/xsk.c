@@ -11,6 +11,7 @@
 #include "xsk.h"
 
 #define STAMPS 4096 /* timestamps that wait to be read */
+#define SEND_MOST 64 /* packets that one call copies */
 #define PROBE_AFTER 10000000 /* ns of waiting in vain */
 
 /* ---- the pool */
@@ -30,6 +31,7 @@ struct ebpfasm_umem *ebpfasm_umem_new(unsigned char *area, uint32_t frame_size, 
     u->headroom = headroom;
     u->metadata = metadata;
     u->unaligned = unaligned;
+    u->shift = frame_size & (frame_size - 1) ? 0 : __builtin_ctz(frame_size);
     u->free = calloc(count, sizeof(*u->free));
     u->owner = calloc(count, sizeof(*u->owner));
     u->sent_from = metadata ? calloc(count, sizeof(*u->sent_from)) : NULL;
@@ -58,7 +60,7 @@ void ebpfasm_umem_delete(struct ebpfasm_umem *u)
     free(u);
 }
 
-void ebpfasm_held_umem_census(struct ebpfasm_umem *u, uint64_t *counts)
+void ebpfasm_umem_census(struct ebpfasm_umem *u, uint64_t *counts)
 {
     pthread_mutex_lock(&u->lock);
     memset(counts, 0, 5 * sizeof(*counts));
@@ -68,65 +70,39 @@ void ebpfasm_held_umem_census(struct ebpfasm_umem *u, uint64_t *counts)
     pthread_mutex_unlock(&u->lock);
 }
 
-void xsk_put_free(struct ebpfasm_umem *u, uint32_t index)
-{
-    u->owner[index] = FREE;
-    u->free[u->free_count++] = index;
-}
-
-uint32_t xsk_take_free(struct ebpfasm_umem *u)
-{
-    uint32_t index = u->free[--u->free_count];
-
-    u->owner[index] = USER;
-    return index;
-}
-
-long ebpfasm_held_umem_take(struct ebpfasm_umem *u, struct ebpfasm_desc *descs, uint32_t count,
+long ebpfasm_umem_take(struct ebpfasm_umem *u, struct ebpfasm_desc *descs, uint32_t count,
                             uint32_t length)
 {
+    uint64_t frame_size = u->frame_size, begin = PACKET_HEADROOM + u->headroom;
     uint32_t i;
 
     pthread_mutex_lock(&u->lock);
-    for (i = 0; i < count && u->free_count; i++) {
+    count = count < u->free_count ? count : u->free_count;
+    for (i = 0; i < count; i++) {
         uint32_t index = xsk_take_free(u);
 
-        descs[i].address = (uint64_t)index * u->frame_size + PACKET_HEADROOM + u->headroom;
-        descs[i].length = length;
-        descs[i].options = 0;
+        descs[i] = (struct ebpfasm_desc){ index * frame_size + begin, length, 0 };
     }
     pthread_mutex_unlock(&u->lock);
     return i;
 }
 
-long ebpfasm_held_umem_give_one(struct ebpfasm_umem *u, uint64_t address)
+long ebpfasm_umem_give_one(struct ebpfasm_umem *u, uint64_t address)
 {
     struct ebpfasm_desc desc = { .address = address };
     uint32_t bad;
 
-    return ebpfasm_held_umem_give(u, &desc, 1, &bad);
+    return ebpfasm_umem_give(u, &desc, 1, &bad);
 }
 
-long ebpfasm_held_umem_give_all(struct ebpfasm_umem *u, const uint64_t *addresses, uint32_t count)
-{
-    long result = 0;
-
-    for (uint32_t i = 0; i < count; i++) {
-        long one = ebpfasm_held_umem_give_one(u, addresses[i]);
-
-        result = one < 0 ? one : result;
-    }
-    return result;
-}
-
-long ebpfasm_held_umem_give(struct ebpfasm_umem *u, const struct ebpfasm_desc *descs,
+long ebpfasm_umem_give(struct ebpfasm_umem *u, const struct ebpfasm_desc *descs,
                             uint32_t count, uint32_t *bad)
 {
     long result = 0;
 
     pthread_mutex_lock(&u->lock);
     for (uint32_t i = 0; i < count; i++) {
-        uint64_t index = descs[i].address / u->frame_size;
+        uint64_t index = frame_of(u, descs[i].address);
 
         if (index >= u->count || u->owner[index] != USER) {
             *bad = i;
@@ -139,54 +115,53 @@ long ebpfasm_held_umem_give(struct ebpfasm_umem *u, const struct ebpfasm_desc *d
     return result;
 }
 
-/* The part of a row that lies in its frame's chunk: where it is, and how much of it comes first. */
-static unsigned char *row(struct ebpfasm_umem *u, const struct ebpfasm_desc *d, int64_t start,
-                          uint32_t width, uint32_t *before, uint32_t *inside)
-{
-    uint64_t index = d->address / u->frame_size;
-    int64_t chunk = (int64_t)(index * u->frame_size), first = (int64_t)d->address + start;
-    int64_t end = first + width, chunk_end = chunk + u->frame_size;
-    int64_t from = first < chunk ? chunk : first, to = end > chunk_end ? chunk_end : end;
-
-    *before = *inside = 0;
-    if (index >= u->count || to <= from)
-        return NULL;
-    *before = (uint32_t)(from - first);
-    *inside = (uint32_t)(to - from);
-    return u->area + from;
-}
-
-void ebpfasm_held_umem_read(struct ebpfasm_umem *u, const struct ebpfasm_desc *descs,
+void ebpfasm_umem_read(struct ebpfasm_umem *u, const struct ebpfasm_desc *descs,
                             uint32_t count, int64_t start, uint32_t width, unsigned char *rows)
 {
+    for (uint32_t i = 0; i < count && count > 1; i++)
+        fetch_soon(u, descs[i].address + (uint64_t)start);
     for (uint32_t i = 0; i < count; i++, rows += width) {
         uint32_t before, inside;
-        const unsigned char *from = row(u, descs + i, start, width, &before, &inside);
+        const unsigned char *from = xsk_row(u, descs + i, start, width, &before, &inside);
 
         if (inside != width)
             memset(rows, 0, width);
         if (inside)
-            memcpy(rows + before, from, inside);
+            copy_bytes(rows + before, from, inside);
     }
 }
 
-long ebpfasm_held_umem_write(struct ebpfasm_umem *u, const struct ebpfasm_desc *descs,
+long ebpfasm_umem_write(struct ebpfasm_umem *u, const struct ebpfasm_desc *descs,
                              uint32_t count, int64_t start,
                              uint32_t width, const unsigned char *rows, uint32_t step)
 {
     uint32_t before, inside;
 
+    if (!width)
+        return 0;
     for (uint32_t i = 0; i < count; i++) {
-        row(u, descs + i, start, width, &before, &inside);
+        xsk_row(u, descs + i, start, width, &before, &inside);
         if (inside != width)
             return -EINVAL;
     }
     for (uint32_t i = 0; i < count; i++, rows += step)
-        memcpy(row(u, descs + i, start, width, &before, &inside), rows, width);
+        copy_bytes(xsk_row(u, descs + i, start, width, &before, &inside), rows, width);
     return 0;
 }
 
-long ebpfasm_held_umem_swap(struct ebpfasm_umem *u, const struct ebpfasm_desc *descs,
+static inline void exchange(unsigned char *a, unsigned char *b, uint32_t width)
+{
+    unsigned char kept[64];
+
+    for (uint32_t part; width; width -= part, a += part, b += part) {
+        part = width < sizeof(kept) ? width : sizeof(kept);
+        memcpy(kept, a, part);
+        memcpy(a, b, part);
+        memcpy(b, kept, part);
+    }
+}
+
+long ebpfasm_umem_swap(struct ebpfasm_umem *u, const struct ebpfasm_desc *descs,
                             uint32_t count, int64_t first, int64_t second, uint32_t width)
 {
     uint32_t before, inside;
@@ -194,24 +169,24 @@ long ebpfasm_held_umem_swap(struct ebpfasm_umem *u, const struct ebpfasm_desc *d
     uint32_t span = (uint32_t)(first + second - 2 * low) + width;
 
     for (uint32_t i = 0; i < count; i++) {
-        row(u, descs + i, low, span, &before, &inside);
+        fetch_soon(u, descs[i].address + (uint64_t)low);
+        xsk_row(u, descs + i, low, span, &before, &inside);
         if (inside != span)
             return -EINVAL;
     }
     for (uint32_t i = 0; i < count; i++) {
-        unsigned char *a = row(u, descs + i, first, width, &before, &inside);
-        unsigned char *b = row(u, descs + i, second, width, &before, &inside), kept;
+        unsigned char *a = xsk_row(u, descs + i, first, width, &before, &inside);
+        unsigned char *b = xsk_row(u, descs + i, second, width, &before, &inside);
 
-        for (uint32_t k = 0; k < width; k++) {
-            kept = a[k];
-            a[k] = b[k];
-            b[k] = kept;
-        }
+        if (width == 6) /* Ethernet addresses: of a fixed size the compiler makes two moves */
+            exchange(a, b, 6);
+        else
+            exchange(a, b, width);
     }
     return 0;
 }
 
-long ebpfasm_held_umem_timestamps(struct ebpfasm_umem *u, struct ebpfasm_timestamp *out,
+long ebpfasm_umem_timestamps(struct ebpfasm_umem *u, struct ebpfasm_timestamp *out,
                                   uint32_t count)
 {
     uint32_t i;
@@ -221,14 +196,6 @@ long ebpfasm_held_umem_timestamps(struct ebpfasm_umem *u, struct ebpfasm_timesta
         out[i] = u->stamps[u->stamp_first++ % STAMPS];
     pthread_mutex_unlock(&u->lock);
     return i;
-}
-
-void ebpfasm_held_xsk_spans(const struct ebpfasm_desc *descs, uint32_t count, uint64_t *spans)
-{
-    for (uint32_t i = 0; i < count; i++) {
-        *spans++ = descs[i].address;
-        *spans++ = descs[i].address + descs[i].length;
-    }
 }
 
 /* ---- fill and completion, with the UMEM's lock held */
@@ -253,22 +220,24 @@ static void stamp(struct ebpfasm_umem *u, uint64_t index)
 void xsk_complete(struct ebpfasm_queue *q)
 {
     struct ebpfasm_umem *u = q->umem;
-    uint32_t count = ring_ready(&q->completion, q->completion.size);
+    uint32_t count = ring_ready(&q->completion, q->completion.size), in_tx = q->in_tx;
+    uint16_t sent = owned(SENT, q);
 
     for (uint32_t i = 0; i < count; i++) {
         uint64_t address = *ring_address(&q->completion, q->completion.consumed + i);
-        uint64_t index = plain_address(u, address) / u->frame_size;
+        uint64_t index = frame_of(u, plain_address(u, address));
 
-        if (index >= u->count || u->owner[index] != owned(SENT, q)) {
+        if (index >= u->count || u->owner[index] != sent) {
             u->strays++;
             continue;
         }
         if (u->tickets)
             stamp(u, index);
         xsk_put_free(u, (uint32_t)index);
-        q->in_tx--;
+        in_tx--;
     }
     if (count) {
+        q->in_tx = in_tx;
         q->completion.consumed += count;
         store_release(q->completion.consumer, q->completion.consumed);
     }
@@ -309,7 +278,7 @@ void xsk_tend(struct ebpfasm_xsk *x)
         recvfrom(x->fd, NULL, 0, MSG_DONTWAIT, NULL, NULL);
 }
 
-long ebpfasm_held_xsk_tend(struct ebpfasm_xsk *x)
+long ebpfasm_xsk_tend(struct ebpfasm_xsk *x)
 {
     INSIDE(x);
     uint32_t left;
@@ -341,28 +310,13 @@ uint32_t xsk_ready(struct ebpfasm_xsk *x, uint32_t limit)
     return 0; /* the rest of the packet is not published yet */
 }
 
-long xsk_look(struct ebpfasm_xsk *x, uint32_t i, struct ebpfasm_desc *out)
-{
-    struct ebpfasm_umem *u = x->umem;
-    uint64_t index;
-
-    *out = *ring_desc(&x->rx, x->rx.consumed + i);
-    out->address = plain_address(u, out->address);
-    index = out->address / u->frame_size;
-    if (index >= u->count || u->owner[index] != owned(FILL, x->queue)) {
-        add_relaxed(&u->strays, 1);
-        return -1;
-    }
-    return (long)index;
-}
-
 void xsk_consume(struct ebpfasm_xsk *x, uint32_t count)
 {
     x->rx.consumed += count;
     store_release(x->rx.consumer, x->rx.consumed);
 }
 
-long ebpfasm_held_xsk_recv(struct ebpfasm_xsk *x, struct ebpfasm_desc *descs, uint32_t limit,
+long ebpfasm_xsk_recv(struct ebpfasm_xsk *x, struct ebpfasm_desc *descs, uint32_t limit,
                            int peek)
 {
     INSIDE(x);
@@ -400,7 +354,7 @@ long ebpfasm_held_xsk_recv(struct ebpfasm_xsk *x, struct ebpfasm_desc *descs, ui
     return count;
 }
 
-long ebpfasm_held_xsk_unread(struct ebpfasm_xsk *x, const struct ebpfasm_desc *descs,
+long ebpfasm_xsk_unread(struct ebpfasm_xsk *x, const struct ebpfasm_desc *descs,
                              uint32_t count)
 {
     INSIDE(x);
@@ -417,11 +371,11 @@ long ebpfasm_held_xsk_unread(struct ebpfasm_xsk *x, const struct ebpfasm_desc *d
         struct ebpfasm_desc there = *ring_desc(&x->rx, x->rx.consumed - count + i);
 
         same = plain_address(u, there.address) == descs[i].address &&
-               u->owner[descs[i].address / u->frame_size] == USER;
+               u->owner[frame_of(u, descs[i].address)] == USER;
     }
     if (same) {
         for (uint32_t i = 0; i < count; i++) {
-            u->owner[descs[i].address / u->frame_size] = owned(FILL, x->queue);
+            u->owner[frame_of(u, descs[i].address)] = owned(FILL, x->queue);
             bytes += descs[i].length;
             packets += !(descs[i].options & PKT_CONTD);
         }
@@ -439,23 +393,6 @@ long ebpfasm_held_xsk_unread(struct ebpfasm_xsk *x, const struct ebpfasm_desc *d
 
 /* ---- sending, with tx_lock held */
 
-void xsk_enqueue(struct ebpfasm_xsk *x, const struct ebpfasm_desc *desc, uint32_t index)
-{
-    struct ebpfasm_umem *u = x->umem;
-
-    if (u->tickets) {
-        uint64_t flags = 0;
-
-        if (desc->options & TX_METADATA)
-            memcpy(&flags, u->area + desc->address - u->metadata, 8);
-        u->sent_from[index] = desc->address;
-        u->tickets[index] = flags & TXMD_TIMESTAMP
-                                ? __atomic_add_fetch(&u->stamp_ticket, 1, __ATOMIC_RELAXED) : 0;
-    }
-    u->owner[index] = owned(SENT, x->queue);
-    *ring_desc(&x->tx, x->tx.produced++) = *desc;
-}
-
 void xsk_publish(struct ebpfasm_xsk *x, uint32_t count)
 {
     pthread_mutex_lock(&x->umem->lock);
@@ -465,10 +402,10 @@ void xsk_publish(struct ebpfasm_xsk *x, uint32_t count)
 }
 
 /* Whether a descriptor is a frame of the user's, inside its chunk, with room for its metadata. */
-static int sendable(const struct ebpfasm_umem *u, const struct ebpfasm_desc *d)
+static inline int sendable(const struct ebpfasm_umem *u, const struct ebpfasm_desc *d,
+                           uint64_t index)
 {
-    uint64_t index = d->address / u->frame_size;
-    uint64_t offset = d->address % u->frame_size;
+    uint64_t offset = d->address - index * u->frame_size;
     uint64_t before = d->options & TX_METADATA ? u->metadata : 0;
 
     return index < u->count && u->owner[index] == USER && d->length > 0 &&
@@ -477,7 +414,7 @@ static int sendable(const struct ebpfasm_umem *u, const struct ebpfasm_desc *d)
            (u->metadata || !(d->options & TX_METADATA));
 }
 
-long ebpfasm_held_xsk_send(struct ebpfasm_xsk *x, const struct ebpfasm_desc *descs, uint32_t count,
+long ebpfasm_xsk_send(struct ebpfasm_xsk *x, const struct ebpfasm_desc *descs, uint32_t count,
                       uint32_t *bad)
 {
     INSIDE(x);
@@ -488,22 +425,29 @@ long ebpfasm_held_xsk_send(struct ebpfasm_xsk *x, const struct ebpfasm_desc *des
     if (!x->tx.entries)
         return -ENOBUFS;
     pthread_mutex_lock(&x->tx_lock);
-    for (i = 0; i < count; i++) {
-        if (!sendable(u, descs + i))
-            break;
-        u->owner[descs[i].address / u->frame_size] = owned(SENT, x->queue); /* finds doubles */
-    }
-    *bad = i;
-    room = i == count ? ring_room(&x->tx, count) : 0;
+    room = ring_room(&x->tx, count);
     while (room && room < count && (descs[room - 1].options & PKT_CONTD))
         room--;
+    for (i = 0; i < count; i++) {
+        uint64_t index = frame_of(u, descs[i].address);
+
+        if (!sendable(u, descs + i, index))
+            break;
+        u->owner[index] = owned(SENT, x->queue); /* finds doubles */
+        if (i < room)
+            *ring_desc(&x->tx, x->tx.produced + i) = descs[i];
+    }
+    *bad = i;
+    room = i == count ? room : 0;
     for (uint32_t k = room; k < i; k++)
-        u->owner[descs[k].address / u->frame_size] = USER;
+        u->owner[frame_of(u, descs[k].address)] = USER;
     for (uint32_t k = 0; k < room; k++) {
-        xsk_enqueue(x, descs + k, (uint32_t)(descs[k].address / u->frame_size));
+        if (u->tickets)
+            xsk_note(u, descs + k);
         bytes += descs[k].length;
         packets += !(descs[k].options & PKT_CONTD);
     }
+    x->tx.produced += room;
     if (room)
         xsk_publish(x, room);
     add_relaxed(&x->counters.sent, packets);
@@ -512,16 +456,43 @@ long ebpfasm_held_xsk_send(struct ebpfasm_xsk *x, const struct ebpfasm_desc *des
     return i < count ? -EINVAL : (long)room;
 }
 
-long ebpfasm_held_xsk_send_one(struct ebpfasm_xsk *x, uint64_t address, uint32_t length,
+long ebpfasm_xsk_send_one(struct ebpfasm_xsk *x, uint64_t address, uint32_t length,
                           uint32_t options)
 {
     struct ebpfasm_desc desc = { address, length, options };
     uint32_t bad;
 
-    return ebpfasm_held_xsk_send(x, &desc, 1, &bad);
+    return ebpfasm_xsk_send(x, &desc, 1, &bad);
 }
 
-long ebpfasm_held_xsk_send_bytes(struct ebpfasm_xsk *x, const unsigned char *data, uint32_t length)
+long ebpfasm_xsk_send_all(struct ebpfasm_xsk *x, const unsigned char *const *packets,
+                          const uint32_t *lengths, uint32_t count)
+{
+    struct ebpfasm_umem *u = x->umem;
+    struct ebpfasm_desc descs[SEND_MOST];
+    uint32_t bad, got;
+    long sent;
+
+    INSIDE(x);
+    if (!x->tx.entries)
+        return -ENOBUFS;
+    count = count < SEND_MOST ? count : SEND_MOST;
+    for (uint32_t i = 0; i < count; i++)
+        if (!lengths[i] || lengths[i] > u->frame_size)
+            return -EMSGSIZE;
+    got = (uint32_t)ebpfasm_umem_take(u, descs, count, 0);
+    for (uint32_t i = 0; i < got; i++)
+        xsk_fill(u, descs + i, packets[i], lengths[i]);
+    sent = ebpfasm_xsk_send(x, descs, got, &bad);
+    if (sent < (long)got) {
+        uint32_t kept = sent > 0 ? (uint32_t)sent : 0;
+
+        ebpfasm_umem_give(u, descs + kept, got - kept, &bad);
+    }
+    return sent;
+}
+
+long ebpfasm_xsk_send_bytes(struct ebpfasm_xsk *x, const unsigned char *data, uint32_t length)
 {
     struct ebpfasm_umem *u = x->umem;
     struct ebpfasm_desc desc;
@@ -533,14 +504,12 @@ long ebpfasm_held_xsk_send_bytes(struct ebpfasm_xsk *x, const unsigned char *dat
         return -ENOBUFS;
     if (!length || length > u->frame_size)
         return -EMSGSIZE;
-    if (!ebpfasm_held_umem_take(u, &desc, 1, length))
+    if (!ebpfasm_umem_take(u, &desc, 1, length))
         return 0;
-    if (desc.address % u->frame_size + length > u->frame_size) /* into the headroom, then */
-        desc.address += u->frame_size - desc.address % u->frame_size - length;
-    memcpy(u->area + desc.address, data, length);
-    sent = ebpfasm_held_xsk_send(x, &desc, 1, &bad);
+    xsk_fill(u, &desc, data, length);
+    sent = ebpfasm_xsk_send(x, &desc, 1, &bad);
     if (sent != 1)
-        ebpfasm_held_umem_give_one(u, desc.address);
+        ebpfasm_umem_give_one(u, desc.address);
     return sent;
 }
 
@@ -559,32 +528,32 @@ long ebpfasm_xsk_kick(struct ebpfasm_xsk *x)
             add_relaxed(&x->counters.tx_dropped, 1);
         else if (result < 0 && errno != EAGAIN && errno != ENOBUFS && errno != EINTR)
             return -errno;
+        pthread_mutex_lock(&x->umem->lock);
+        xsk_complete(x->queue);
+        pthread_mutex_unlock(&x->umem->lock);
         before = after;
         after = load_acquire(x->tx.consumer);
         /* It sends a few at a time; go on while it does, and stop where it waits for others. */
         if (after == __atomic_load_n(x->tx.producer, __ATOMIC_RELAXED) || after == before)
             return 0;
-        pthread_mutex_lock(&x->umem->lock);
-        xsk_complete(x->queue);
-        pthread_mutex_unlock(&x->umem->lock);
     }
 }
 
-long ebpfasm_held_xsk_release(struct ebpfasm_xsk *x, uint64_t address)
+long ebpfasm_xsk_release(struct ebpfasm_xsk *x, uint64_t address)
 {
     struct ebpfasm_xsk *inside __attribute__((cleanup(xsk_leave))) = xsk_enter(x);
-    long result = ebpfasm_held_umem_give_one(x->umem, address);
+    long result = ebpfasm_umem_give_one(x->umem, address);
 
     if (inside && !result)
         xsk_tend(x);
     return result;
 }
 
-long ebpfasm_held_xsk_release_all(struct ebpfasm_xsk *x, const struct ebpfasm_desc *descs,
+long ebpfasm_xsk_release_all(struct ebpfasm_xsk *x, const struct ebpfasm_desc *descs,
                              uint32_t count, uint32_t *bad)
 {
     struct ebpfasm_xsk *inside __attribute__((cleanup(xsk_leave))) = xsk_enter(x);
-    long result = ebpfasm_held_umem_give(x->umem, descs, count, bad);
+    long result = ebpfasm_umem_give(x->umem, descs, count, bad);
 
     if (inside)
         xsk_tend(x);
@@ -638,7 +607,7 @@ long xsk_wait(struct ebpfasm_xsk *x, int events, struct ebpfasm_xsk *other, int 
     return gone;
 }
 
-long ebpfasm_held_xsk_probe(struct ebpfasm_xsk *x)
+long ebpfasm_xsk_probe(struct ebpfasm_xsk *x)
 {
     INSIDE(x);
     return probe(x);
@@ -656,10 +625,10 @@ long ebpfasm_xsk_recv_until(struct ebpfasm_xsk *x, struct ebpfasm_desc *descs, u
     INSIDE(x);
     long waited = xsk_wait(x, POLLIN, NULL, 0, deadline);
 
-    return waited < 0 ? waited : ebpfasm_held_xsk_recv(x, descs, limit, peek);
+    return waited < 0 ? waited : ebpfasm_xsk_recv(x, descs, limit, peek);
 }
 
-void ebpfasm_held_xsk_counters(struct ebpfasm_xsk *x, struct ebpfasm_xsk_counters *out)
+void ebpfasm_xsk_counters(struct ebpfasm_xsk *x, struct ebpfasm_xsk_counters *out)
 {
     out->received = __atomic_load_n(&x->counters.received, __ATOMIC_RELAXED);
     out->received_bytes = __atomic_load_n(&x->counters.received_bytes, __ATOMIC_RELAXED);

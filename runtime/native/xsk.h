@@ -12,6 +12,7 @@
 #include <pthread.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 
 #include "native.h"
 
@@ -24,6 +25,7 @@ enum { /* linux/if_xdp.h; systems' copies of it are often older than the kernel 
     OPT_UMEM_REG = 4,
     OPT_FILL_RING = 5,
     OPT_COMPLETION_RING = 6,
+    OPT_MAX_TX_BUDGET = 9, /* XDP_MAX_TX_SKB_BUDGET */
     FLAG_SHARED_UMEM = 1,
     FLAG_NEED_WAKEUP = 1 << 3,
     FLAG_USE_SG = 1 << 4,
@@ -33,6 +35,7 @@ enum { /* linux/if_xdp.h; systems' copies of it are often older than the kernel 
     TXMD_TIMESTAMP = 1,  /* in its flags */
     OFFSET_SHIFT = 48,   /* in addresses of unaligned chunks */
     PACKET_HEADROOM = 256,
+    MOST_AT_ONCE = 256, /* packets in one call of sendto */
 };
 
 /* The low bits of umem.owner; above them is the queue's number. */
@@ -54,6 +57,7 @@ struct ebpfasm_umem {
     uint64_t size;
     uint32_t frame_size, count, headroom, metadata;
     int unaligned;
+    int shift; /* frame_size is 1 << shift, or 0 where it is no power of two */
     uint32_t free_count;
     uint32_t *free; /* a stack of indices */
     uint16_t *owner;
@@ -163,16 +167,91 @@ static inline uint64_t plain_address(const struct ebpfasm_umem *u, uint64_t addr
     return (address & ((UINT64_C(1) << OFFSET_SHIFT) - 1)) + (address >> OFFSET_SHIFT);
 }
 
+/* The frame that an offset lies in. A division would cost as much as all else that is done to it. */
+static inline uint64_t frame_of(const struct ebpfasm_umem *u, uint64_t address)
+{
+    return u->shift ? address >> u->shift : address / u->frame_size;
+}
+
+/* Another processor has just written the frame: fetch what is going to be looked at. */
+static inline void fetch_soon(const struct ebpfasm_umem *u, uint64_t address)
+{
+    if (address < u->size)
+        __builtin_prefetch(u->area + address, 1);
+}
+
+/* The part of a row that lies in its frame's chunk: where it is, and how much of it comes first. */
+static inline unsigned char *xsk_row(const struct ebpfasm_umem *u, const struct ebpfasm_desc *d,
+                                     int64_t start, uint32_t width, uint32_t *before,
+                                     uint32_t *inside)
+{
+    uint64_t index = frame_of(u, d->address);
+    int64_t chunk = (int64_t)(index * u->frame_size), first = (int64_t)d->address + start;
+    int64_t end = first + width, chunk_end = chunk + u->frame_size;
+    int64_t from = first < chunk ? chunk : first, to = end > chunk_end ? chunk_end : end;
+
+    *before = *inside = 0;
+    if (index >= u->count || to <= from)
+        return NULL;
+    *before = (uint32_t)(from - first);
+    *inside = (uint32_t)(to - from);
+    return u->area + from;
+}
+
 static inline uint16_t owned(enum owner owner, const struct ebpfasm_queue *q)
 {
     return (uint16_t)(owner | (unsigned)(q->number << OWNER_BITS));
 }
 
 /* The pool, with the UMEM's lock held. */
-void xsk_put_free(struct ebpfasm_umem *u, uint32_t index);
-uint32_t xsk_take_free(struct ebpfasm_umem *u);
+static inline void xsk_put_free(struct ebpfasm_umem *u, uint32_t index)
+{
+    u->owner[index] = FREE;
+    u->free[u->free_count++] = index;
+}
+
+static inline uint32_t xsk_take_free(struct ebpfasm_umem *u)
+{
+    uint32_t index = u->free[--u->free_count];
+
+    u->owner[index] = USER;
+    return index;
+}
+
 void xsk_complete(struct ebpfasm_queue *q);
 void xsk_refill(struct ebpfasm_queue *q);
+
+/* As memcpy, without a call where it is a short packet or most of a header. */
+static inline void copy_bytes(unsigned char *to, const unsigned char *from, size_t size)
+{
+    if (size < 16 || size > 64) {
+        memcpy(to, from, size);
+    } else if (size < 32) { /* two moves that overlap */
+        unsigned char tail[16];
+
+        memcpy(tail, from + size - 16, 16);
+        memcpy(to, from, 16);
+        memcpy(to + size - 16, tail, 16);
+    } else {
+        unsigned char tail[32];
+
+        memcpy(tail, from + size - 32, 32);
+        memcpy(to, from, 32);
+        memcpy(to + size - 32, tail, 32);
+    }
+}
+
+/* Copy a packet that is not longer than a frame to where a descriptor says, or before that. */
+static inline void xsk_fill(struct ebpfasm_umem *u, struct ebpfasm_desc *desc,
+                            const unsigned char *data, uint32_t length)
+{
+    uint64_t end = (frame_of(u, desc->address) + 1) * u->frame_size;
+
+    if (desc->address + length > end) /* into the headroom, then */
+        desc->address = end - length;
+    desc->length = length;
+    copy_bytes(u->area + desc->address, data, length);
+}
 
 /* Complete and refill, taking the lock; and wake the driver where it waits for buffers. */
 void xsk_tend(struct ebpfasm_xsk *x);
@@ -180,10 +259,43 @@ void xsk_tend(struct ebpfasm_xsk *x);
 /* Descriptors ready in the rx ring, whole packets only; more than `limit` where one is longer. */
 uint32_t xsk_ready(struct ebpfasm_xsk *x, uint32_t limit);
 /* Read descriptor i behind those that are consumed; -1 where it names no frame of the queue's. */
-long xsk_look(struct ebpfasm_xsk *x, uint32_t i, struct ebpfasm_desc *out);
+static inline long xsk_look(struct ebpfasm_xsk *x, uint32_t i, struct ebpfasm_desc *out)
+{
+    struct ebpfasm_umem *u = x->umem;
+    uint64_t index;
+
+    *out = *ring_desc(&x->rx, x->rx.consumed + i);
+    out->address = plain_address(u, out->address);
+    index = frame_of(u, out->address);
+    if (index < u->count && u->owner[index] == owned(FILL, x->queue))
+        return (long)index;
+    add_relaxed(&u->strays, 1);
+    return -1;
+}
+
 void xsk_consume(struct ebpfasm_xsk *x, uint32_t count);
+/* Remember what a frame is sent with, where completions are looked at. */
+static inline void xsk_note(struct ebpfasm_umem *u, const struct ebpfasm_desc *desc)
+{
+    uint64_t index = frame_of(u, desc->address), flags = 0;
+
+    if (desc->options & TX_METADATA)
+        memcpy(&flags, u->area + desc->address - u->metadata, 8);
+    u->sent_from[index] = desc->address;
+    u->tickets[index] = flags & TXMD_TIMESTAMP
+                            ? __atomic_add_fetch(&u->stamp_ticket, 1, __ATOMIC_RELAXED) : 0;
+}
+
 /* Put a frame that the caller owns into the tx ring; there must be room. */
-void xsk_enqueue(struct ebpfasm_xsk *x, const struct ebpfasm_desc *desc, uint32_t index);
+static inline void xsk_enqueue(struct ebpfasm_xsk *x, const struct ebpfasm_desc *desc,
+                               uint32_t index)
+{
+    if (x->umem->tickets)
+        xsk_note(x->umem, desc);
+    x->umem->owner[index] = owned(SENT, x->queue);
+    *ring_desc(&x->tx, x->tx.produced++) = *desc;
+}
+
 void xsk_publish(struct ebpfasm_xsk *x, uint32_t count);
 /* Wait for events of one or two sockets until a time of CLOCK_MONOTONIC; 0, or -errno. */
 long xsk_wait(struct ebpfasm_xsk *x, int events, struct ebpfasm_xsk *other, int others,

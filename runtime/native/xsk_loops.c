@@ -271,6 +271,8 @@ static struct burst pass_on(struct ebpfasm_xsk *x, struct ebpfasm_xsk *y, int la
     uint64_t bytes = 0;
     int is_first = 1;
 
+    for (uint32_t i = 0; layer && i < ready; i++)
+        fetch_soon(x->umem, plain_address(x->umem, ring_desc(&x->rx, x->rx.consumed + i)->address));
     for (uint32_t i = 0; i < ready; i++) {
         struct ebpfasm_desc d;
         long index = xsk_look(x, i, &d);
@@ -302,10 +304,11 @@ static struct burst copy_on(struct ebpfasm_xsk *x, struct ebpfasm_xsk *y, uint32
     uint32_t got, used = 0, kept = 0, i, give[BURST + 64], given = 0;
     uint64_t bytes = 0;
 
-    got = (uint32_t)ebpfasm_held_umem_take(to, copies, ready, 0);
+    got = (uint32_t)ebpfasm_umem_take(to, copies, ready, 0);
     for (i = 0; i < ready && used < got; i++) {
         long index = xsk_look(x, i, &d);
-        uint32_t room = to->frame_size - (uint32_t)(copies[used].address % to->frame_size);
+        uint64_t slot = frame_of(to, copies[used].address);
+        uint32_t room = (uint32_t)((slot + 1) * to->frame_size - copies[used].address);
 
         if (index >= 0)
             give[given++] = (uint32_t)index;
@@ -318,14 +321,14 @@ static struct burst copy_on(struct ebpfasm_xsk *x, struct ebpfasm_xsk *y, uint32
         copies[used].length = d.length;
         copies[used].options = d.options & PKT_CONTD;
         memcpy(to->area + copies[used].address, from->area + d.address, d.length);
-        xsk_enqueue(y, copies + used, (uint32_t)(copies[used].address / to->frame_size));
+        xsk_enqueue(y, copies + used, (uint32_t)slot);
         used++;
         kept += !(d.options & PKT_CONTD);
     }
     if (used < got) {
         uint32_t bad;
 
-        ebpfasm_held_umem_give(to, copies + used, got - used, &bad);
+        ebpfasm_umem_give(to, copies + used, got - used, &bad);
     }
     pthread_mutex_lock(&from->lock);
     for (uint32_t k = 0; k < given; k++)
@@ -390,7 +393,7 @@ static long forward(struct ebpfasm_xsk *x, struct ebpfasm_xsk *y, int layer, uin
             error = xsk_wait(y, 0, NULL, 0, within(deadline, SOON));
         else if (burst.idle && !error)
             error = xsk_wait(x, POLLIN, y == x ? NULL : y, 0,
-                             ebpfasm_held_xsk_tend(y) ? within(deadline, 20 * SOON) : deadline);
+                             ebpfasm_xsk_tend(y) ? within(deadline, 20 * SOON) : deadline);
         if ((burst.idle || round % ROUNDS == 0) && xsk_now() >= deadline)
             break;
     }
@@ -415,12 +418,17 @@ long ebpfasm_xsk_forward(struct ebpfasm_xsk *from, struct ebpfasm_xsk *to, uint6
 
 /* ---- replay: frames come from the pool */
 
-static int64_t due(const struct ebpfasm_replay *r)
+/* When the packet at a position is to be sent; `at` is where it is in the list. */
+static int64_t due_at(const struct ebpfasm_replay *r, uint64_t at)
 {
     if (!r->times)
         return 0;
-    return r->begin + r->times[r->position % r->count] +
-           (int64_t)(r->position / r->count) * r->period;
+    return r->begin + r->times[at] + (int64_t)(r->position / r->count) * r->period;
+}
+
+static int64_t due(const struct ebpfasm_replay *r)
+{
+    return due_at(r, r->position % r->count);
 }
 
 static struct burst replay_burst(struct ebpfasm_xsk *x, struct ebpfasm_replay *r, uint32_t limit)
@@ -429,29 +437,26 @@ static struct burst replay_burst(struct ebpfasm_xsk *x, struct ebpfasm_replay *r
     struct burst done = { 0, 0, 0 };
     struct ebpfasm_desc descs[BURST];
     uint32_t room, got, bad;
-    uint64_t bytes = 0;
+    uint64_t bytes = 0, at = r->position % r->count;
     int64_t now = r->times ? xsk_now() : 1;
 
     pthread_mutex_lock(&x->tx_lock);
     room = ring_room(&x->tx, limit);
-    got = (uint32_t)ebpfasm_held_umem_take(u, descs, room, 0);
-    while (done.packets < got && due(r) <= now) {
+    got = (uint32_t)ebpfasm_umem_take(u, descs, room, 0);
+    while (done.packets < got && due_at(r, at) <= now) {
         struct ebpfasm_desc *d = descs + done.packets;
-        uint64_t at = r->position++ % r->count;
-        uint64_t chunk = d->address - d->address % u->frame_size;
 
-        d->length = r->lengths[at];
-        if (d->address + d->length > chunk + u->frame_size) /* into the headroom, then */
-            d->address = chunk + u->frame_size - d->length;
-        memcpy(u->area + d->address, r->data + r->offsets[at], d->length);
-        xsk_enqueue(x, d, (uint32_t)(d->address / u->frame_size));
+        xsk_fill(u, d, r->data + r->offsets[at], r->lengths[at]);
+        xsk_enqueue(x, d, (uint32_t)frame_of(u, d->address));
         bytes += d->length;
         done.packets++;
+        r->position++;
+        at = at + 1 < r->count ? at + 1 : 0;
     }
     if (done.packets)
         sent(x, (uint32_t)done.packets, (uint64_t)done.packets, bytes);
     if (done.packets < got)
-        ebpfasm_held_umem_give(u, descs + done.packets, got - (uint32_t)done.packets, &bad);
+        ebpfasm_umem_give(u, descs + done.packets, got - (uint32_t)done.packets, &bad);
     pthread_mutex_unlock(&x->tx_lock);
     done.idle = !done.packets;
     return done;

@@ -158,6 +158,12 @@ static int poll_busily(int fd, int microseconds, int budget)
     return error;
 }
 
+/* One call into the kernel sends 32 packets; newer ones can be asked for more. */
+static void send_more_at_once(int fd, uint32_t tx_size)
+{
+    set_size(fd, OPT_MAX_TX_BUDGET, tx_size < MOST_AT_ONCE ? tx_size : MOST_AT_ONCE);
+}
+
 static int set_up(struct ebpfasm_xsk_config *c, struct ebpfasm_xsk *x, int own_queue)
 {
     int error = 0;
@@ -171,6 +177,7 @@ static int set_up(struct ebpfasm_xsk_config *c, struct ebpfasm_xsk *x, int own_q
     error = make_rings(c, x->fd);
     if (error)
         return error;
+    send_more_at_once(x->fd, c->tx_size);
     c->step = STEP_MAP;
     error = map_rings(c, x, own_queue);
     if (error)
@@ -288,7 +295,7 @@ void ebpfasm_xsk_close(struct ebpfasm_xsk *x)
 
         pthread_mutex_lock(&u->lock);
         for (at = consumed; at != x->tx.produced; at++) {
-            xsk_put_free(u, (uint32_t)(ring_desc(&x->tx, at)->address / u->frame_size));
+            xsk_put_free(u, (uint32_t)(frame_of(u, ring_desc(&x->tx, at)->address)));
             x->queue->in_tx--;
         }
         pthread_mutex_unlock(&u->lock);

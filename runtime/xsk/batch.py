@@ -2,25 +2,62 @@
 
 from __future__ import annotations
 
-import struct
-import sys
-import warnings
+import errno
 from functools import cache
 from itertools import starmap
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from ebpfasm.closing import Closing
+from ebpfasm.native import native_objects
 from ebpfasm.runtime.xsk import faults
-from ebpfasm.runtime.xsk.options import PKT_CONTD
+from ebpfasm.runtime.xsk.layouts import layout
+from ebpfasm.runtime.xsk.rings import deadline_of
 
 if TYPE_CHECKING:
+    import struct
     from collections.abc import Iterable, Iterator, Sequence
+    from typing import Self
 
     import numpy as np
     import numpy.typing as npt
 
     from ebpfasm.runtime.xsk.rings import Rings
     from ebpfasm.runtime.xsk.socket import XskSocket
+
+    class Frames:
+        """What native/python/frames.c makes of a burst; `_home` is the socket of a live lease."""
+
+        _home: Rings | None
+        _memory: bytearray
+        _bad: int
+        _packets: int
+
+        @classmethod
+        def _received(cls, home: Rings, at: int, limit: int, timeout: float | None, /) -> Self: ...
+        @classmethod
+        def _taken(
+            cls, home: Rings, at: int, count: int, length: int, timeout: float | None, /
+        ) -> Self: ...
+        @classmethod
+        def _made(cls, home: Rings, at: int, descriptors: bytearray, /) -> Self: ...
+        def __len__(self) -> int: ...
+        def __iter__(self) -> Iterator[memoryview]: ...
+        def _keep(self, descriptors: bytearray, /) -> None: ...
+        def _send(self, timeout: float | None, /) -> int: ...
+        def _attempt(self, at: int, /) -> int: ...
+        def _release(self) -> None: ...
+        def _swap(self, first: int, second: int, width: int, /) -> None: ...
+        def _read(self, start: int, width: int, into: Any, /) -> None: ...
+        def _write(self, start: int, rows: Any, width: int = ..., step: int = ..., /) -> None: ...
+        def _unpack(self, layout: Any, start: int, /) -> list[tuple[Any, ...]]: ...
+        def _headers(
+            self, layout: Any, plain: struct.Struct, start: int, /
+        ) -> Iterator[list[Any]]: ...
+        def _put(self, at: int, start: int, row: bytes, /) -> None: ...
+        def _pack(self, layout: Any, rows: Any, start: int, /) -> Sequence[Any] | None: ...
+
+else:
+    Frames = getattr(native_objects(), "Frames", object)  # nothing opens without the native core
 
 
 @cache
@@ -31,42 +68,28 @@ def _numpy() -> tuple[Any, Any]:
     return numpy, numpy.dtype([("address", "u8"), ("length", "u4"), ("options", "u4")])
 
 
-@cache
-def _layout(format: str) -> struct.Struct:
-    return struct.Struct(format)
-
-
-class Batch(Closing):
+class Batch(Closing, Frames):
     """Leases of many frames, received together or taken to be sent.
 
     `descriptors` is an array as the rings have it, `addresses` and `lengths` are its columns: what
     is written there is what is sent. Work on the contents is vectorised: `read` and `write` copy a
     rectangle of bytes out of and into all frames, `rows` and `columns` index `Umem.frames`, where
-    nothing is copied. Iterating gives a memoryview a frame, each until the next one.
+    nothing is copied. Iterating gives a memoryview a frame, which end with the loop, and in a loop
+    that is left with the leases.
 
-    The leases end with `send`, `release` or the end of a `with` block.
+    The leases end with `send`, `release` or the end of a `with` block. While views of frames,
+    slices of them or arrays over them are in use that raises BufferError, and the leases go on; so
+    does the end of the loop that gave them.
     """
 
-    __slots__ = ("_array", "_core", "_count", "_home", "_pointer")
-
-    def __init__(self, home: Rings, pointer: Any, count: int) -> None:
-        self._home: Rings | None = home
-        self._core = home.core
-        self._pointer = pointer
-        self._count = count
-        self._array: npt.NDArray[np.void] | None = None  # most loops never look at it
-
-    def __len__(self) -> int:
-        return self._count
+    __slots__ = ()
 
     @property
     def descriptors(self) -> npt.NDArray[np.void]:
         """An array of struct xdp_desc: address, length and options of each frame."""
-        if self._array is None:
-            numpy, row = _numpy()
-            memory = self._core.ffi.buffer(self._pointer, row.itemsize * self._count)
-            self._array = numpy.frombuffer(memory, row)
-        return self._array
+        numpy, row = _numpy()
+        found: npt.NDArray[np.void] = numpy.frombuffer(self._memory, row)
+        return found
 
     @property
     def addresses(self) -> npt.NDArray[np.uint64]:
@@ -95,7 +118,7 @@ class Batch(Closing):
     @property
     def packets(self) -> int:
         """Packets: fewer than frames where some have several (multi_buffer)."""
-        return len(self) - int((self.descriptors["options"] & PKT_CONTD).sum())
+        return self._packets
 
     # ---- contents
 
@@ -105,13 +128,8 @@ class Batch(Closing):
         What lies outside a frame, before or behind, is 0; a negative start reads the headroom.
         """
         numpy = _numpy()[0]
-        home = self._check()
         rows: npt.NDArray[np.uint8] = numpy.empty((len(self), width), numpy.uint8)
-        if rows.size:
-            self._core.lib.ebpfasm_held_umem_read(
-                home.umem.handle, self._pointer, len(self), start, width,
-                self._core.ffi.from_buffer("unsigned char[]", rows),
-            )  # fmt: skip
+        self._read(start, width, rows)
         return rows
 
     def write(self, start: int, rows: npt.ArrayLike | bytes) -> None:
@@ -121,7 +139,7 @@ class Batch(Closing):
         Raises LoadError (xsk-frame) where one would not lie in its frame; nothing is written then.
         """
         if isinstance(rows, bytes):
-            self._write(start, len(rows), rows, 0)
+            self._write(start, rows)
             return
         numpy = _numpy()[0]
         given = numpy.ascontiguousarray(rows, numpy.uint8)
@@ -129,16 +147,12 @@ class Batch(Closing):
         if given.ndim not in (1, 2) or (given.ndim == 2 and len(given) != len(self)):
             raise ValueError(f"a row, or {len(self)}, of bytes are needed, not shape {given.shape}")
         if given.size:
-            content = self._core.ffi.from_buffer("unsigned char[]", given)
-            self._write(start, width, content, width * (given.ndim - 1))
+            self._write(start, given, width, width * (given.ndim - 1))
 
-    def _write(self, start: int, width: int, content: Any, step: int) -> None:
-        umem, count = self._check().umem, self._count
-        write = self._core.lib.ebpfasm_held_umem_write
-        if count and write(umem.handle, self._pointer, count, start, width, content, step) < 0:
-            raise faults.bad_frame(
-                f"{width} bytes at {start} of the contents leave a frame of the batch"
-            )
+    def _leaves(self, start: int, width: int) -> NoReturn:
+        raise faults.bad_frame(
+            f"{width} bytes at {start} of the contents leave a frame of the batch"
+        )
 
     def push(self, size: int) -> None:
         """Add bytes in front of all contents, out of the headroom; a negative size takes off."""
@@ -154,65 +168,61 @@ class Batch(Closing):
         """Exchange two ranges of `width` bytes in each frame's contents: swap(0, 6, 6) turns
         Ethernet addresses round. Raises LoadError (xsk-frame) as write() does.
         """
-        if abs(first - second) < width:
-            raise ValueError("the two ranges overlap")
-        if len(self) and self._core.lib.ebpfasm_held_umem_swap(
-            self._check().umem.handle, self._pointer, len(self), first, second, width
-        ):
-            raise faults.bad_frame("a range of bytes leaves a frame of the batch")
-
-    def __iter__(self) -> Iterator[memoryview]:
-        """A view of each frame's contents; they end with the loop.
-
-        Raises BufferError where views, slices of them or arrays over them are still in use then.
-        """
-        exporter, whole = self._check().umem.whole()
-        view = None
-        for begin, end in self._spans():
-            view = whole[begin:end]
-            yield view
-        if view is not None:
-            view.release()  # the loop's variable still holds it
-        del view
-        whole.release()
-        if sys.getrefcount(exporter) > 2:
-            raise BufferError("views of the batch's frames are still in use: copy them")
+        self._swap(first, second, width)
 
     def views(self) -> list[memoryview]:
         """Views of all contents. They are not ended with the leases: keep none of them longer."""
-        whole = self._check().umem.whole()[1]
-        return [whole[begin:end] for begin, end in self._spans()]
+        whole = self._check().umem.whole()
+        return [whole[begin : begin + size] for begin, size, _ in self.descriptors.tolist()]
 
-    def _spans(self) -> Iterator[tuple[int, int]]:
-        ffi, count = self._core.ffi, self._count
-        if not count:
-            return iter(())
-        spans = ffi.new("uint64_t[]", 2 * count)
-        self._core.lib.ebpfasm_held_xsk_spans(self._pointer, count, spans)
-        ends = iter(memoryview(ffi.buffer(spans)).cast("Q").tolist())
-        return zip(ends, ends, strict=False)
-
-    def unpack(self, format: str, start: int = 0) -> Iterator[tuple[Any, ...]]:
+    def unpack(self, format: str, start: int = 0) -> list[tuple[Any, ...]]:
         """The values at `start` of each frame's contents, a tuple a frame: what Python code that
         looks at a header needs, for less than a view. `format` is of the struct module; bytes
         outside a frame are 0.
         """
-        home, layout = self._check(), _layout(format)
-        rows = self._core.ffi.new("unsigned char[]", layout.size * self._count)
-        self._core.lib.ebpfasm_held_umem_read(
-            home.umem.handle, self._pointer, self._count, start, layout.size, rows
-        )
-        return layout.iter_unpack(self._core.ffi.buffer(rows))
+        native, plain = layout(format)
+        if native is not None:
+            return self._unpack(native, start)
+        rows = bytearray(plain.size * len(self))
+        self._read(start, plain.size, rows)
+        return list(plain.iter_unpack(rows))
+
+    def headers(self, format: str, start: int = 0) -> Iterator[list[Any]]:
+        """The values at `start` of each frame's contents, a list a frame: what the loop's body
+        changes in it is written to the frame when the body is through, or is left.
+
+        The cheapest way to run Python code on each frame. `format` is of the struct module, and
+        so is struct.error for a value that it does not take. Raises LoadError (xsk-frame) as
+        write() does.
+        """
+        native, plain = layout(format)
+        if native is None:
+            return self._plain_headers(plain, start)
+        return self._headers(native, plain, start)
+
+    def _plain_headers(self, plain: struct.Struct, start: int) -> Iterator[list[Any]]:
+        rows = bytearray(plain.size * len(self))
+        self._read(start, plain.size, rows)
+        for at, row in enumerate(plain.iter_unpack(rows)):
+            head = list(row)
+            try:
+                yield head
+            finally:
+                if tuple(head) != row:
+                    self._put(at, start, plain.pack(*head))
 
     def pack(self, format: str, rows: Iterable[Sequence[Any]], start: int = 0) -> None:
         """Write values to `start` of each frame's contents, a row of them a frame, as unpack()
         reads them. Raises LoadError (xsk-frame) as write() does, and struct.error.
         """
-        layout = _layout(format)
-        packed = b"".join(starmap(layout.pack, rows))
-        if len(packed) != layout.size * self._count:
-            raise ValueError(f"{self._count} rows are needed, not {len(packed) // layout.size}")
-        self._write(start, layout.size, packed, layout.size)
+        native, plain = layout(format)
+        left = rows if native is None else self._pack(native, rows, start)
+        if left is None:
+            return
+        packed = b"".join(starmap(plain.pack, left))
+        if len(packed) != plain.size * len(self):
+            raise ValueError(f"{len(self)} rows are needed, not {len(packed) // plain.size}")
+        self._write(start, packed, plain.size, plain.size)
 
     def split(self, mask: npt.ArrayLike) -> Batch:
         """Move the frames where `mask` is true to a batch of their own, which is returned."""
@@ -221,9 +231,9 @@ class Batch(Closing):
         chosen = numpy.asarray(mask, bool)
         if chosen.shape != (len(self),):
             raise ValueError(f"the mask has {len(self)} values, not shape {chosen.shape}")
-        taken = Batch(home, None, 0)
-        taken._keep(self.descriptors[chosen])
-        self._keep(self.descriptors[~chosen])
+        moved, left = (bytearray(self.descriptors[each].tobytes()) for each in (chosen, ~chosen))
+        taken = Batch._made(home, home.pointer, moved)
+        self._keep(left)
         return taken
 
     # ---- the end of the leases
@@ -234,37 +244,46 @@ class Batch(Closing):
         When `timeout` seconds are over, those that were not sent are still in the batch. Raises
         LoadError: xsk-frame where an address or length is wrong (then none is sent).
         """
-        home = self._check()
-        to: XskSocket = home if via is None else via  # type: ignore[assignment]
-        if to.umem is not home.umem:
-            raise faults.bad_frame(f"the batch is of another UMEM than {to!r}")
-        count = self._count
-        before = self.packets if to.settings.multi_buffer else count
-        sent = to.send_array(self._pointer, count, timeout)
-        if sent == count:
-            self._home = None
-            return before
-        self._keep(self.descriptors[sent:])
-        return before - (self.packets if to.settings.multi_buffer else count - sent)
+        if via is None:
+            return self._send(timeout)
+        if via.umem is not self._check().umem:
+            raise faults.bad_frame(f"the batch is of another UMEM than {via!r}")
+        return self._send_rest(via, None, timeout)
+
+    def _send_rest(self, to: Rings, outcome: int | None, timeout: float | None) -> int:
+        """Go on from the last attempt's outcome; how many packets are sent in all."""
+        packets, deadline = self.packets, deadline_of(timeout)
+        while True:
+            if outcome is not None:
+                self._put_off(to, outcome)
+                if not to.wait_for_completions(deadline):
+                    return packets - self.packets
+            outcome = self._attempt(to.pointer)
+            if self.released:
+                to.flush()
+                return packets
+
+    def _put_off(self, to: Rings, outcome: int) -> None:
+        """Keep what was not sent, or say why it cannot be."""
+        if outcome < 0:
+            at = self.descriptors[self._bad] if outcome == -errno.EINVAL else None
+            place = (0, 0) if at is None else (int(at["address"]), int(at["length"]))
+            to.refuse(outcome, *place)
+        self._keep(bytearray(self.descriptors[outcome:].tobytes()))
+        to.flush()
 
     def release(self) -> None:
         """Give all frames back unsent. A second call does nothing."""
-        home = self._home
-        if home is None:
-            return
-        lib, count = self._core.lib, self._count
-        if (
-            count
-            and lib.ebpfasm_held_xsk_release_all(home.handle, self._pointer, count, home.bad) < 0
-        ):
-            at = int(home.bad[0])
-            address = int(self.addresses[at])
-            self._keep(self.descriptors[at:])
-            raise faults.bad_frame(
-                f"frame {at} of the batch, at {address}, is not leased to you",
-                "addresses may move inside their frames only",
-            )
-        self._home = None
+        self._release()
+
+    def _refused(self, at: int) -> NoReturn:
+        """A frame was not ours to give back; those before it were, and the rest is left."""
+        address = int(self.addresses[at])
+        self._keep(bytearray(self.descriptors[at:].tobytes()))
+        raise faults.bad_frame(
+            f"frame {at} of the batch, at {address}, is not leased to you",
+            "addresses may move inside their frames only",
+        )
 
     def close(self) -> None:
         """As release()."""
@@ -275,10 +294,6 @@ class Batch(Closing):
         """Whether the leases have ended."""
         return self._home is None
 
-    def _keep(self, descriptors: npt.NDArray[np.void]) -> None:
-        self._array, self._count = descriptors, len(descriptors)
-        self._pointer = self._core.ffi.from_buffer("struct ebpfasm_desc[]", descriptors)
-
     def _check(self) -> Rings:
         if self._home is None:
             self._gone()
@@ -286,13 +301,6 @@ class Batch(Closing):
 
     def _gone(self) -> NoReturn:
         raise ValueError("the batch was given back or sent")
-
-    def __del__(self) -> None:
-        if self._home is not None:
-            if len(self):
-                message = f"{len(self)} leases of a batch were forgotten"
-                warnings.warn(message, ResourceWarning, stacklevel=2)
-            self.release()
 
     def __repr__(self) -> str:
         state = ", given back" if self._home is None else ""

@@ -34,6 +34,8 @@ TX_METADATA_LEN = 1 << 2
 PKT_CONTD = 1 << 0
 TX_METADATA = 1 << 1
 
+DESC = struct.Struct("=QII")  # struct xdp_desc: address, length, options
+
 PACKET_HEADROOM = 256  # bytes that the kernel keeps before received data
 MOST_FRAGMENTS = 32  # more than a packet has: MAX_SKB_FRAGS + 1 of them at most
 

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import errno
-import struct
-from array import array
 from collections import deque
 from collections.abc import Iterable, Iterator
 from itertools import repeat
@@ -12,7 +10,7 @@ from typing import TYPE_CHECKING, Any, overload
 
 from ebpfasm.runtime.xsk.batch import Batch
 from ebpfasm.runtime.xsk.frames import Frame, Packet
-from ebpfasm.runtime.xsk.options import MOST_FRAGMENTS, PKT_CONTD
+from ebpfasm.runtime.xsk.options import DESC, MOST_FRAGMENTS, PKT_CONTD
 from ebpfasm.runtime.xsk.rings import BURST, Rings, Settings, deadline_of
 from ebpfasm.runtime.xsk.umem import Umem
 
@@ -20,8 +18,6 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
 
-_DESC = struct.Struct("=QII")
-_SIZE = _DESC.size
 _SLICE = 0.1  # seconds: an interface that is gone wakes nobody
 
 
@@ -32,7 +28,8 @@ class Receiving(Rings):
         self._pending: deque[Frame] = deque()
         super().__init__(umem, settings)
         self.fragments = MOST_FRAGMENTS * settings.multi_buffer
-        self._receive = self.core.lib.ebpfasm_held_xsk_recv
+        self._receive = self.calls.xsk_recv
+        self._received = Batch._received
 
     @overload
     def recv(self, timeout: None = None) -> Frame: ...
@@ -45,22 +42,23 @@ class Receiving(Rings):
         """
         if self._pending:
             return self._pending.popleft().keep()
-        count = self.receive(self._one, 1, 0, timeout)
+        count = self.receive(self._one, self._one_at, 1, 0, timeout)
         if not count:
             return None
         if count == 1:
             first = self._one[0]
             return self.kept(self, first.address, first.length)
-        (frame,) = self._assemble(self.core.ffi.buffer(self._one, _SIZE * count))
+        (frame,) = self._assemble(self.core.ffi.buffer(self._one, DESC.size * count))
         return frame.keep()
 
     def recv_batch(self, limit: int = BURST, timeout: float | None = None) -> Batch:
         """Receive up to `limit` frames at once; none when the time is over. Raises as recv()."""
         if self._pending:
             waiting = self._take_pending(limit)
-            return Batch(self, self.descriptors(waiting), len(waiting))
-        descs = self.descriptors(limit + self.fragments)
-        return Batch(self, descs, self.receive(descs, limit, 0, timeout))
+            return Batch._made(self, self.pointer, bytearray(b"".join(waiting)))
+        if self._unkicked:
+            self.flush()
+        return self._received(self, self.pointer, limit, timeout)
 
     def frames(self, timeout: float | None = None, burst: int = BURST) -> Iterator[Frame]:
         """Receive packet after packet, each leased for the loop's body, until none comes in time.
@@ -90,12 +88,12 @@ class Receiving(Rings):
         if burst < 1:
             raise ValueError(f"a burst is at least one frame, not {burst}")
         descs = self.descriptors(burst + MOST_FRAGMENTS)
-        raw = self.core.ffi.buffer(descs)
+        raw, at = self.core.ffi.buffer(descs), self.address_of(descs)
         while True:
-            count = 0 if self._pending else self._receive_or_end(descs, burst, timeout)
+            count = 0 if self._pending else self._receive_or_end(descs, at, burst, timeout)
             if not count and not self._pending:
                 return
-            frames = self._assemble(raw[: _SIZE * count]) if count else self._drain_pending()
+            frames = self._assemble(raw[: DESC.size * count]) if count else self._drain_pending()
             frame, taken = None, 0
             done: list[int] = []
             try:
@@ -120,9 +118,9 @@ class Receiving(Rings):
             if once:
                 return
 
-    def _receive_or_end(self, descs: Any, burst: int, timeout: float | None) -> int:
+    def _receive_or_end(self, descs: Any, at: int, burst: int, timeout: float | None) -> int:
         try:
-            return self.receive(descs, burst, 1, timeout)
+            return self.receive(descs, at, burst, 1, timeout)
         except ValueError:
             if self.closed:
                 return 0
@@ -149,7 +147,7 @@ class Receiving(Rings):
             return map(Frame, repeat(self), addresses, words.cast("I")[2::4].tolist())
         packets: list[Frame] = []
         parts: list[Packet] = []
-        for address, length, option in _DESC.iter_unpack(raw):
+        for address, length, option in DESC.iter_unpack(raw):
             parts.append(Packet(self, address, length))
             if not option & PKT_CONTD:
                 parts[0].extend(parts[1:])
@@ -157,12 +155,12 @@ class Receiving(Rings):
                 parts = []
         return packets
 
-    def receive(self, descs: Any, limit: int, peek: int, timeout: float | None) -> int:
-        """Receive descriptors, or wait for them; how many. recv_batch calls this."""
+    def receive(self, descs: Any, at: int, limit: int, peek: int, timeout: float | None) -> int:
+        """Receive descriptors to an array at an address, or wait for them; how many."""
         receive = self._receive
         if self._unkicked:
             self.flush()
-        count: int = receive(self.handle, descs, limit, peek)
+        count: int = receive(self.pointer, at, limit, peek)
         if count > 0 or (count == 0 and timeout == 0):
             return count
         deadline = deadline_of(timeout)
@@ -185,9 +183,9 @@ class Receiving(Rings):
             at += 1
         if at == count:
             return
-        outcome = self.core.lib.ebpfasm_held_xsk_unread(self.handle, descs + at, count - at)
+        outcome = self.core.lib.ebpfasm_xsk_unread(self.handle, descs + at, count - at)
         if outcome == 0:  # somebody has received meanwhile
-            raw = self.core.ffi.buffer(descs + at, _SIZE * (count - at))
+            raw = self.core.ffi.buffer(descs + at, DESC.size * (count - at))
             self._pending.extend(self._assemble(bytes(raw)))
         elif outcome < 0:  # closed
             self._give_all([descs[i].address for i in range(at, count)])
@@ -196,18 +194,16 @@ class Receiving(Rings):
         while self._pending:
             yield self._pending.popleft()
 
-    def _take_pending(self, limit: int) -> list[tuple[int, int, int]]:
-        found: list[tuple[int, int, int]] = []
+    def _take_pending(self, limit: int) -> list[bytes]:
+        found: list[bytes] = []
         while self._pending and (not found or len(found) + len(self._pending[0].rest) < limit):
             frame = self._pending.popleft()
-            found += frame.descriptors()
+            found += [DESC.pack(*each) for each in frame.descriptors()]
             _end(frame, [])
         return found
 
     def _give_all(self, addresses: list[int]) -> None:
-        packed = array("Q", addresses)
-        place = self.core.ffi.from_buffer("uint64_t[]", packed)
-        self.core.lib.ebpfasm_held_umem_give_all(self.umem.handle, place, len(addresses))
+        self.calls.umem_give(self.umem.pointer, addresses)
 
 
 def _end(frame: Frame, done: list[int]) -> None:

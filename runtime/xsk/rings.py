@@ -8,6 +8,7 @@ from typing import Any, NoReturn
 
 from ebpfasm.errors import LoadError, error
 from ebpfasm.frozen import dataclass
+from ebpfasm.native import native_objects
 from ebpfasm.runtime.descriptor import Descriptor
 from ebpfasm.runtime.xsk import faults
 from ebpfasm.runtime.xsk.frames import KEPT, Frame, Packet
@@ -87,18 +88,25 @@ class Rings(Descriptor):
         self.settings = settings
         made, self.ring_queue = _open(umem, settings)
         self.handle = self.core.ffi.gc(made, self.core.lib.ebpfasm_xsk_delete)
+        self.calls: Any = native_objects()
+        self.pointer = self.address_of(made)  # for what is called through `calls`
         # What few packets have, several frames or metadata, costs the others nothing.
         self.lease = Packet if settings.multi_buffer or umem.metadata else Frame
         self.kept = KEPT[self.lease]
         self._unkicked = False
         self.bad = self.core.ffi.new("uint32_t *")
         self._one = self.descriptors(1 + MOST_FRAGMENTS)
+        self._one_at = self.address_of(self._one)
         umem.sockets.add(self)
         super().__init__(self.core.lib.ebpfasm_xsk_fd(made))
 
     def descriptors(self, content: Any) -> Any:
         """An array of struct xdp_desc: so many, or of these values."""
         return self._new(self._array, content)
+
+    def address_of(self, pointer: Any) -> int:
+        """Where something of the native core's is, as a number."""
+        return int(self.core.ffi.cast("uintptr_t", pointer))
 
     def flush(self) -> None:
         """Tell the kernel to send what is in the tx ring. Raises LoadError: xsk-interface."""
@@ -126,18 +134,18 @@ class Rings(Descriptor):
         Counts the queue's frames, where several sockets share it. After close() it is 0.
         """
         self.umem.sweep()
-        left: int = self.core.lib.ebpfasm_held_xsk_tend(self.handle)
+        left: int = self.core.lib.ebpfasm_xsk_tend(self.handle)
         return max(left, 0)
 
     def probe(self) -> None:
         """Raise LoadError (xsk-interface) where the interface is down or gone."""
-        outcome = self.core.lib.ebpfasm_held_xsk_probe(self.handle)
+        outcome = self.core.lib.ebpfasm_xsk_probe(self.handle)
         if outcome < 0:
             self.fail(outcome)
 
     def give_back(self, address: int) -> None:
         """Return a leased frame to the pool; Frame.release calls this."""
-        if self.core.lib.ebpfasm_held_xsk_release(self.handle, address) < 0:
+        if self.calls.xsk_release(self.pointer, address) < 0:
             raise faults.bad_frame(f"the frame at {address} is not leased")
 
     def wait(self, events: int, deadline: int | None) -> bool:
@@ -171,6 +179,21 @@ class Rings(Descriptor):
             return deadline is None or time.monotonic_ns() < deadline
         self.tend()
         return True
+
+    def refuse(self, outcome: int, address: int, length: int) -> NoReturn:
+        """A send was refused: say what is wrong with the frame, or the socket."""
+        if outcome != -errno.EINVAL:
+            self.fail(outcome)
+        offset = address % self.frame_size
+        if address >= self.umem.count * self.frame_size:
+            wrong = "it is outside the UMEM"
+        elif length == 0:
+            wrong = "it has no bytes"
+        elif offset + length > self.frame_size:
+            wrong = f"{length} bytes at {offset} leave its {self.frame_size} bytes"
+        else:
+            wrong = "it is not leased to you, or its options are wrong"
+        raise faults.bad_frame(f"cannot send the frame at {address}: {wrong}")
 
     def fail(self, outcome: int) -> NoReturn:
         """Raise what a negative outcome of the native core means."""

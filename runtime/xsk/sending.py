@@ -8,14 +8,20 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from ebpfasm.runtime.xsk import faults
 from ebpfasm.runtime.xsk.batch import Batch
 from ebpfasm.runtime.xsk.frames import Bytes, Descriptor, Frame, Packet
-from ebpfasm.runtime.xsk.rings import BURST, Rings, deadline_of
+from ebpfasm.runtime.xsk.options import DESC
+from ebpfasm.runtime.xsk.rings import BURST, Rings, Settings, deadline_of
+from ebpfasm.runtime.xsk.umem import Umem
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
 
 class Sending(Rings):
     """The sending half of a socket."""
+
+    def __init__(self, umem: Umem, settings: Settings) -> None:
+        super().__init__(umem, settings)
+        self._taken = Batch._taken
 
     def alloc(self, timeout: float | None = None) -> Frame:
         """Take a free frame to be filled and sent, empty; unsent it is reused.
@@ -23,7 +29,7 @@ class Sending(Rings):
         Waits while all are on their way; raises TimeoutError, and LoadError (xsk-frame) where none
         is on its way that could come back.
         """
-        if not self.allocate(self._one, 1, timeout):
+        if not self.allocate(self._one_at, 1, timeout):
             raise TimeoutError("no frame came free in time")
         return self.kept(self, self._one[0].address, 0)
 
@@ -35,10 +41,18 @@ class Sending(Rings):
         They are `length` bytes long, until their `lengths` are set. None are taken when the time
         is over.
         """
-        if not 0 <= length <= self.umem.room:
-            raise faults.bad_frame(f"{length} bytes do not fit in a frame of {self.umem.room}")
+        return self._taken(self, self.pointer, count, length, timeout)
+
+    def wait_for_frames(self, count: int, length: int, timeout: float | None) -> Batch:
+        """What alloc_batch does where no frame is free."""
         descs = self.descriptors(count)
-        return Batch(self, descs, self.allocate(descs, count, timeout, length))
+        taken = self.allocate(self.address_of(descs), count, timeout, length)
+        found = self.core.ffi.buffer(descs)[: DESC.size * taken]
+        return Batch._made(self, self.pointer, bytearray(found))
+
+    def does_not_fit(self, length: int) -> NoReturn:
+        """Refuse a length of alloc_batch."""
+        raise faults.bad_frame(f"{length} bytes do not fit in a frame of {self.umem.room}")
 
     def send(self, data: Bytes | Frame, timeout: float | None = None, *, kick: bool = True) -> None:
         """Send a packet: bytes, which are copied into a free frame, or a lease.
@@ -55,23 +69,52 @@ class Sending(Rings):
         if size > self.frame_size:
             self._send_long(data, kick, timeout)
             return
-        content = data if isinstance(data, bytes) else self.core.ffi.from_buffer(data)
-        send = self.core.lib.ebpfasm_held_xsk_send_bytes
-        outcome: int = send(self.handle, content, size)
+        send = self.calls.xsk_send_bytes
+        outcome: int = send(self.pointer, data)
         deadline = deadline_of(timeout) if not outcome else None
         while not outcome:  # no room in the ring, or no free frame
-            if not self.tend():
+            on_the_way = self.tend()
+            outcome = send(self.pointer, data)
+            if outcome:
+                break
+            if not on_the_way:
                 self._none_free()
             self.flush()
             if not self.wait_for_completions(deadline):
                 raise TimeoutError("the tx ring stayed full")
-            outcome = send(self.handle, content, size)
         if outcome < 0:
             self.fail(outcome)
         if kick:
             self.flush()
         else:
             self._unkicked = True
+
+    def send_all(self, packets: Iterable[Bytes], timeout: float | None = None) -> int:
+        """Send packets, copied into free frames, and tell the kernel once; how many.
+
+        Waits while the ring is full, or no frame is free; fewer than all are sent when the time is
+        over. Raises as send(): those before the packet that is refused are sent.
+        """
+        given, done, deadline = tuple(packets), 0, None
+        on_the_way: int | None = None
+        while True:
+            outcome: int = self.calls.xsk_send_all(self.pointer, given, done)
+            if outcome == -errno.EMSGSIZE:  # one of the next is a fragmented packet, or a mistake
+                self.send(given[done], timeout, kick=False)
+                outcome = 1
+            elif outcome < 0:
+                self.fail(outcome)
+            done += outcome
+            self.flush()
+            if done == len(given):
+                return done
+            if not outcome and on_the_way is not None:
+                if not on_the_way:
+                    self._none_free()
+                deadline = deadline_of(timeout) if deadline is None else deadline
+                if not self.wait_for_completions(deadline):
+                    return done
+            on_the_way = self.tend()
 
     def _send_long(self, data: Bytes, kick: bool, timeout: float | None) -> None:
         with self.alloc(timeout) as frame:
@@ -86,10 +129,10 @@ class Sending(Rings):
 
     def send_one(self, address: int, length: int, kick: bool, timeout: float | None) -> None:
         """Put a leased frame into the tx ring; Frame.send calls this."""
-        outcome = self.core.lib.ebpfasm_held_xsk_send_one(self.handle, address, length, 0)
+        outcome = self.calls.xsk_send_one(self.pointer, address, length)
         if outcome != 1:
             if outcome < 0:
-                self._refuse(outcome, address, length)
+                self.refuse(outcome, address, length)
             self.send_descriptors([(address, length, 0)], kick, timeout)
         elif kick:
             self.flush()
@@ -110,7 +153,7 @@ class Sending(Rings):
         self, descs: Any, count: int, timeout: float | None, *, kick: bool = True
     ) -> int:
         """Put descriptors into the tx ring, waiting for room; how many. Batch.send calls this."""
-        outcome = self.core.lib.ebpfasm_held_xsk_send(self.handle, descs, count, self.bad)
+        outcome = self.core.lib.ebpfasm_xsk_send(self.handle, descs, count, self.bad)
         if outcome == count:  # nearly always
             if kick:
                 self.flush()
@@ -125,12 +168,12 @@ class Sending(Rings):
         while True:
             if outcome < 0:
                 at = descs[done + self.bad[0]] if outcome == -errno.EINVAL else None
-                self._refuse(outcome, *((at.address, at.length) if at is not None else (0, 0)))
+                self.refuse(outcome, *((at.address, at.length) if at is not None else (0, 0)))
             done += outcome
             self.flush()
             if done == count or not self.wait_for_completions(deadline):
                 return done
-            outcome = self.core.lib.ebpfasm_held_xsk_send(
+            outcome = self.core.lib.ebpfasm_xsk_send(
                 self.handle, descs + done, count - done, self.bad
             )
 
@@ -151,20 +194,20 @@ class Sending(Rings):
         """
         found = self.core.ffi.new("struct ebpfasm_timestamp[]", 4096)
         self.tend()
-        count = self.core.lib.ebpfasm_held_umem_timestamps(self.umem.handle, found, 4096)
+        count = self.core.lib.ebpfasm_umem_timestamps(self.umem.handle, found, 4096)
         return [(found[i].ticket, found[i].time) for i in range(count)]
 
-    def allocate(self, descs: Any, count: int, timeout: float | None, length: int = 0) -> int:
-        """Take free frames, or wait for them; how many. alloc_batch calls this."""
-        take = self.core.lib.ebpfasm_held_umem_take
-        taken: int = take(self.umem.handle, descs, count, length)
+    def allocate(self, at: int, count: int, timeout: float | None, length: int = 0) -> int:
+        """Take free frames, or wait for them, with descriptors at an address; how many."""
+        take, umem = self.calls.umem_take, self.umem.pointer
+        taken: int = take(umem, at, count, length)
         if taken:
             return taken
         deadline = deadline_of(timeout)
         while not taken:
             self.fd  # noqa: B018 - raises where the socket is closed
             on_the_way = self.tend()
-            taken = take(self.umem.handle, descs, count, length)
+            taken = take(umem, at, count, length)
             if taken:
                 break
             if not on_the_way:
@@ -182,18 +225,3 @@ class Sending(Rings):
             f"no frame is free: {census.user} are leased, {census.fill} wait to be received into",
             "release leases, or open the socket with a larger Umem",
         )
-
-    def _refuse(self, outcome: int, address: int, length: int) -> NoReturn:
-        """A send was refused: say what is wrong with the frame, or the socket."""
-        if outcome != -errno.EINVAL:
-            self.fail(outcome)
-        offset = address % self.frame_size
-        if address >= self.umem.count * self.frame_size:
-            wrong = "it is outside the UMEM"
-        elif length == 0:
-            wrong = "it has no bytes"
-        elif offset + length > self.frame_size:
-            wrong = f"{length} bytes at {offset} leave its {self.frame_size} bytes"
-        else:
-            wrong = "it is not leased to you, or its options are wrong"
-        raise faults.bad_frame(f"cannot send the frame at {address}: {wrong}")

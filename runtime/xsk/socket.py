@@ -140,7 +140,7 @@ class XskSocket(Receiving, Sending):
     def counters(self) -> Counters:
         """What went through the rings; after close() too."""
         found = self.core.ffi.new("struct ebpfasm_xsk_counters *")
-        self.core.lib.ebpfasm_held_xsk_counters(self.handle, found)
+        self.core.lib.ebpfasm_xsk_counters(self.handle, found)
         return Counters(
             found.received, found.received_bytes, found.sent, found.sent_bytes, found.tx_dropped
         )

@@ -89,6 +89,7 @@ class Umem(Closing):
         if made == ffi.NULL:
             raise MemoryError
         self.handle = ffi.gc(made, lib.ebpfasm_umem_delete)
+        self.pointer = int(ffi.cast("uintptr_t", made))
         self._core = core
         self.exporters: list[Any] = [None] * count
         self.sockets: weakref.WeakSet[Rings] = weakref.WeakSet()
@@ -110,7 +111,7 @@ class Umem(Closing):
     def census(self) -> Census:
         """Count where the frames are."""
         counts = self._core.ffi.new("uint64_t[5]")
-        self._core.lib.ebpfasm_held_umem_census(self.handle, counts)
+        self._core.lib.ebpfasm_umem_census(self.handle, counts)
         return Census(*list(counts)[:4])
 
     @property
@@ -132,10 +133,9 @@ class Umem(Closing):
         # The list's reference, and the argument's; each buffer that is not released adds one.
         return sys.getrefcount(self.exporters[index]) > 2
 
-    def whole(self) -> tuple[Any, memoryview]:
-        """A view of all memory, and what it and its slices are made of."""
-        found = self._core.ffi.buffer(self._area)
-        return found, memoryview(found)
+    def whole(self) -> memoryview:
+        """A view of all memory."""
+        return memoryview(self._core.ffi.buffer(self._area))
 
     def exporter(self, index: int) -> Any:
         """What the views of a frame are made of."""
@@ -160,7 +160,7 @@ class Umem(Closing):
             if self.exporters[index] is not None and self.viewed(index):
                 self._abandoned.append(index)
             else:
-                self._core.lib.ebpfasm_held_umem_give_one(self.handle, index * self.frame_size)
+                self._core.lib.ebpfasm_umem_give_one(self.handle, index * self.frame_size)
 
     def close(self) -> None:
         """Close its sockets, and open no more on it."""

@@ -1,0 +1,45 @@
+/* A batch's frames, for the files that make Python objects of them. */
+#ifndef EBPFASM_FRAMES_H
+#define EBPFASM_FRAMES_H
+
+#include "python.h"
+#include "xsk.h"
+
+struct frames {
+    PyObject_VAR_HEAD
+    PyObject *home;   /* the socket; NULL when the leases have ended */
+    PyObject *memory; /* a bytearray of descriptors, where Python has seen them, or NULL */
+    PyObject *left;   /* a weak reference to the last view of a loop that was left, or NULL */
+    struct ebpfasm_xsk *xsk;
+    const struct ebpfasm_desc *shown; /* the frame that the next buffer is of, or NULL */
+    uint32_t count;
+    uint32_t bad; /* position of the frame that was refused */
+    Py_ssize_t views; /* buffers that are alive */
+    struct ebpfasm_desc descs[];
+};
+
+static inline struct ebpfasm_desc *descs_of(struct frames *f)
+{
+    return f->memory ? (struct ebpfasm_desc *)(void *)PyByteArray_AsString(f->memory) : f->descs;
+}
+
+/* A new reference to the socket, so that frames stay mapped meanwhile; NULL with ValueError. */
+PyObject *ebpfasm_frames_home(const struct frames *f);
+
+/* views.c */
+int ebpfasm_views_fill(PyObject *module);
+PyObject *ebpfasm_frames_iter(PyObject *self);
+int ebpfasm_frames_getbuffer(PyObject *self, Py_buffer *view, int flags);
+void ebpfasm_frames_releasebuffer(PyObject *self, Py_buffer *view);
+/* 0 where nobody looks at the frames, or only the variable of a loop that was left, which ends so;
+ * else -1 with BufferError. */
+int ebpfasm_frames_nobody_looks(struct frames *f);
+
+/* headers.c */
+int ebpfasm_headers_fill(PyObject *module);
+PyObject *ebpfasm_frames_unpack(PyObject *self, PyObject *const *args, Py_ssize_t count);
+PyObject *ebpfasm_frames_pack(PyObject *self, PyObject *const *args, Py_ssize_t count);
+PyObject *ebpfasm_frames_headers(PyObject *self, PyObject *const *args, Py_ssize_t count);
+PyObject *ebpfasm_frames_put(PyObject *self, PyObject *const *args, Py_ssize_t count);
+
+#endif

@@ -1,0 +1,214 @@
+/* AF_XDP: what is called for each frame. Sockets and UMEMs are given by their native addresses. */
+#include "frames.h"
+
+#include <errno.h>
+
+#define AT_ONCE 64
+
+/* Integers, the first of them an address that is not NULL; 0, or -1 with an exception. */
+static int integers(PyObject *const *args, Py_ssize_t count, Py_ssize_t wanted, uint64_t *out)
+{
+    if (count != wanted) {
+        PyErr_Format(PyExc_TypeError, "%zd arguments", wanted);
+        return -1;
+    }
+    for (Py_ssize_t i = 0; i < count; i++) {
+        out[i] = PyLong_AsUnsignedLongLong(args[i]);
+        if (out[i] == UINT64_MAX && PyErr_Occurred())
+            return -1;
+    }
+    if (out[0])
+        return 0;
+    PyErr_SetString(PyExc_ValueError, "no address");
+    return -1;
+}
+
+static void *pointer(uint64_t address)
+{
+    return (void *)(uintptr_t)address;
+}
+
+/* xsk_recv(socket, descriptors, limit, peek): as ebpfasm_xsk_recv. */
+static PyObject *xsk_recv(PyObject *module, PyObject *const *args, Py_ssize_t count)
+{
+    uint64_t at[4];
+
+    (void)module;
+    if (integers(args, count, 4, at) < 0)
+        return NULL;
+    return PyLong_FromLong(ebpfasm_xsk_recv(pointer(at[0]), pointer(at[1]), (uint32_t)at[2],
+                                            (int)at[3]));
+}
+
+/* xsk_send_one(socket, address, length): as ebpfasm_xsk_send_one. */
+static PyObject *xsk_send_one(PyObject *module, PyObject *const *args, Py_ssize_t count)
+{
+    uint64_t at[3];
+
+    (void)module;
+    if (integers(args, count, 3, at) < 0)
+        return NULL;
+    return PyLong_FromLong(ebpfasm_xsk_send_one(pointer(at[0]), at[1], (uint32_t)at[2], 0));
+}
+
+/* xsk_release(socket, address): as ebpfasm_xsk_release. */
+static PyObject *xsk_release(PyObject *module, PyObject *const *args, Py_ssize_t count)
+{
+    uint64_t at[2];
+
+    (void)module;
+    if (integers(args, count, 2, at) < 0)
+        return NULL;
+    return PyLong_FromLong(ebpfasm_xsk_release(pointer(at[0]), at[1]));
+}
+
+/* umem_take(umem, descriptors, count, length): as ebpfasm_umem_take. */
+static PyObject *umem_take(PyObject *module, PyObject *const *args, Py_ssize_t count)
+{
+    uint64_t at[4];
+
+    (void)module;
+    if (integers(args, count, 4, at) < 0)
+        return NULL;
+    return PyLong_FromLong(ebpfasm_umem_take(pointer(at[0]), pointer(at[1]), (uint32_t)at[2],
+                                             (uint32_t)at[3]));
+}
+
+/* umem_give(umem, addresses): give a list of frames back; 0, or a negative errno where one of them
+ * was nobody's. */
+static PyObject *umem_give(PyObject *module, PyObject *const *args, Py_ssize_t count)
+{
+    struct ebpfasm_umem *umem;
+    long result = 0;
+
+    (void)module;
+    if (count != 2 || !PyList_Check(args[1]))
+        return PyErr_Format(PyExc_TypeError, "a UMEM and a list are needed");
+    if (!(umem = PyLong_AsVoidPtr(args[0])))
+        return PyErr_Occurred() ? NULL : PyErr_Format(PyExc_ValueError, "no UMEM");
+    for (Py_ssize_t i = 0; i < PyList_Size(args[1]); i++) {
+        uint64_t address = PyLong_AsUnsignedLongLong(PyList_GetItem(args[1], i));
+        long one;
+
+        if (address == UINT64_MAX && PyErr_Occurred())
+            return NULL;
+        one = ebpfasm_umem_give_one(umem, address);
+        result = one < 0 ? one : result;
+    }
+    return PyLong_FromLong(result);
+}
+
+/* ---- packets that are copied */
+
+struct packets {
+    const unsigned char *data[AT_ONCE];
+    uint32_t lengths[AT_ONCE];
+    Py_buffer buffers[AT_ONCE]; /* of those that are no bytes objects */
+    int buffered;
+};
+
+static int add(struct packets *p, int at, PyObject *packet)
+{
+    Py_buffer *buffer = p->buffers + p->buffered;
+    Py_ssize_t size;
+
+    if (PyBytes_Check(packet)) {
+        p->data[at] = (const unsigned char *)PyBytes_AsString(packet);
+        size = PyBytes_Size(packet);
+    } else {
+        if (PyObject_GetBuffer(packet, buffer, PyBUF_SIMPLE) < 0)
+            return -1;
+        p->buffered++;
+        p->data[at] = buffer->buf;
+        size = buffer->len;
+    }
+    p->lengths[at] = size > UINT32_MAX ? UINT32_MAX : (uint32_t)size;
+    return 0;
+}
+
+/* Send up to AT_ONCE of a tuple's packets: as ebpfasm_xsk_send_all; INT64_MIN with an exception. */
+static int64_t send_some(struct ebpfasm_xsk *x, PyObject *packets, Py_ssize_t from, Py_ssize_t most,
+                         int *given)
+{
+    struct packets p;
+    int64_t sent = 0;
+
+    p.buffered = 0;
+    for (*given = 0; *given < AT_ONCE && from + *given < most; (*given)++)
+        if (add(&p, *given, PyTuple_GetItem(packets, from + *given)) < 0) {
+            sent = INT64_MIN;
+            break;
+        }
+    if (!sent)
+        sent = ebpfasm_xsk_send_all(x, p.data, p.lengths, (uint32_t)*given);
+    for (int i = 0; i < p.buffered; i++)
+        PyBuffer_Release(p.buffers + i);
+    return sent;
+}
+
+/* xsk_send_all(socket, packets, from): how many of a tuple's packets were put into the tx ring,
+ * from one on, until one did not fit; a negative errno where none was. */
+static PyObject *xsk_send_all(PyObject *module, PyObject *const *args, Py_ssize_t count)
+{
+    struct ebpfasm_xsk *x;
+    Py_ssize_t from, most, done = 0;
+
+    (void)module;
+    if (count != 3 || !PyTuple_Check(args[1]))
+        return PyErr_Format(PyExc_TypeError, "a socket, a tuple and a number are needed");
+    x = PyLong_AsVoidPtr(args[0]);
+    from = PyLong_AsSsize_t(args[2]);
+    if (PyErr_Occurred() || !x || from < 0)
+        return PyErr_Occurred() ? NULL : PyErr_Format(PyExc_ValueError, "no socket or packet");
+    most = PyTuple_Size(args[1]);
+    while (from + done < most) {
+        int given;
+        int64_t sent = send_some(x, args[1], from + done, most, &given);
+
+        if (sent == INT64_MIN)
+            return NULL;
+        if (sent < 0)
+            return PyLong_FromLongLong(done ? done : sent);
+        done += (Py_ssize_t)sent;
+        if (sent < given)
+            break;
+    }
+    return PyLong_FromSsize_t(done);
+}
+
+/* xsk_send_bytes(socket, packet): as ebpfasm_xsk_send_bytes. */
+static PyObject *xsk_send_bytes(PyObject *module, PyObject *const *args, Py_ssize_t count)
+{
+    struct ebpfasm_xsk *x;
+    struct packets p;
+    long sent;
+
+    (void)module;
+    if (count != 2)
+        return PyErr_Format(PyExc_TypeError, "two arguments");
+    if (!(x = PyLong_AsVoidPtr(args[0])))
+        return PyErr_Occurred() ? NULL : PyErr_Format(PyExc_ValueError, "no socket");
+    p.buffered = 0;
+    if (add(&p, 0, args[1]) < 0)
+        return NULL;
+    sent = ebpfasm_xsk_send_bytes(x, p.data[0], p.lengths[0]);
+    if (p.buffered)
+        PyBuffer_Release(p.buffers);
+    return PyLong_FromLong(sent);
+}
+
+static PyMethodDef functions[] = {
+    {"xsk_recv", METHOD(xsk_recv), METH_FASTCALL, NULL},
+    {"xsk_send_one", METHOD(xsk_send_one), METH_FASTCALL, NULL},
+    {"xsk_send_bytes", METHOD(xsk_send_bytes), METH_FASTCALL, NULL},
+    {"xsk_send_all", METHOD(xsk_send_all), METH_FASTCALL, NULL},
+    {"xsk_release", METHOD(xsk_release), METH_FASTCALL, NULL},
+    {"umem_take", METHOD(umem_take), METH_FASTCALL, NULL},
+    {"umem_give", METHOD(umem_give), METH_FASTCALL, NULL},
+    {NULL, NULL, 0, NULL},
+};
+
+int ebpfasm_sockets_fill(PyObject *module)
+{
+    return PyModule_AddFunctions(module, functions);
+}
