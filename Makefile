@@ -8,7 +8,7 @@ BIN := .venv/bin
 # The checkout as a plain path: setuptools' import hook would cost every start 20 ms, and the link
 # ebpfasm/runtime leads everywhere it does.
 PLAIN := --config-settings editable_mode=compat
-SOURCES := pyproject.toml setup.py runtime/_build.py $(wildcard runtime/native/* runtime/native/api/*)
+SOURCES := pyproject.toml setup.py runtime/_build.py $(wildcard runtime/native/* runtime/native/*/*)
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-7s %s\n", $$1, $$2 }' Makefile

@@ -18,6 +18,11 @@ def native_core() -> Any | None:
     """
     if os.environ.get("EBPFASM_NO_NATIVE", "0") not in ("", "0"):
         return None
+    return _extension()
+
+
+@cache
+def _extension() -> Any | None:
     try:
         from ebpfasm import _native
     except ImportError:

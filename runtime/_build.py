@@ -19,7 +19,7 @@ for header in sorted((HERE / "api").glob("*.h")):
     ffi.cdef(header.read_text(encoding="utf-8"))
 ffi.set_source(
     "ebpfasm._native",
-    '#include "native.h"\n#include "held.h"\n',
+    '#include "native.h"\n',
     sources=[str(NATIVE / path.relative_to(HERE)) for path in sorted(HERE.rglob("*.c"))],
     depends=[str(NATIVE / path.relative_to(HERE)) for path in sorted(HERE.rglob("*.h"))],
     include_dirs=[str(NATIVE)],

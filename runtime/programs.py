@@ -5,10 +5,11 @@ from __future__ import annotations
 import errno
 import os
 from collections.abc import Callable, Iterable
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from ebpfasm.ir.specs import ProgramSpec
 from ebpfasm.isa.kinds import PROGRAM_TYPES
+from ebpfasm.native import native_objects
 from ebpfasm.runtime.attach.methods import Attachable
 from ebpfasm.runtime.info.program import (
     JITED,
@@ -24,11 +25,13 @@ from ebpfasm.runtime.testrun import (
     LIVE_FRAMES,
     ON_CPU,
     PACKET_TYPES,
+    Runnable,
     Runner,
     Settings,
     TestRun,
     TestRuns,
     failure,
+    frames_of,
 )
 from ebpfasm.runtime.testrun import runner as make_runner
 
@@ -40,13 +43,13 @@ _Kind = tuple[int, bytes | None, int | None, int | None, bool, int]
 
 _PLAIN: _Kind = (1, None, None, None, False, 0)  # nothing but a frame, written None for short
 
-# A runner that is prepared: for a kind of runs, on frames of up to so many bytes.
-_Idle = tuple[_Kind | None, int, Callable[[bytes], TestRun], Runner]
+# A runner that is prepared for a kind of runs.
+_Idle = tuple[_Kind | None, Runner]
 
 _PART = 4096  # frames of one call into the native core
 
 
-class Program(Attachable):
+class Program(Runnable, Attachable):
     """A program in the kernel. `log` is the verifier's, where one was asked for."""
 
     def __init__(self, spec: ProgramSpec, fd: int, log: str = "") -> None:
@@ -59,6 +62,7 @@ class Program(Attachable):
         # What has run, for the next run: plain ones, and of other kinds.
         self._plain: list[_Idle] = []
         self._special: list[_Idle] = []
+        self._quick: Runner | None = None  # for plain ones, where the native core is built
         super().__init__(fd)
 
     @property
@@ -118,18 +122,19 @@ class Program(Attachable):
             kind = repeat, ctx, data_out_size, cpu, live_frames, batch_size
             row = self._special
         try:
-            idle = row.pop()  # out of the row while this thread uses it
+            last, runner = row.pop()  # out of the row while this thread uses it
         except IndexError:
-            idle = self._prepared(make_runner(self.fd, self.type), len(data), kind)
-        last, longest, run, runner = idle
-        if last != kind or len(data) > longest:
-            idle = self._prepared(runner, len(data), kind)
-            run = idle[2]
+            last, runner = None, make_runner(self.fd, self.type)
+        if last != kind or len(data) > runner.longest or not runner.longest:
+            self._prepare(runner, len(data), kind)
+        if kind is None and (self._quick is None or len(data) > self._quick.longest):
+            # The native test_run has found none that it could use: the next one will.
+            self._quick = self._prepare(make_runner(self.fd, self.type), len(data), None)
         try:
-            outcome = run(data)
+            outcome = runner.run(data)
         except OSError as refusal:
             outcome = self._run_again(runner, data, refusal)
-        row.append(idle)
+        row.append((kind, runner))
         return outcome
 
     def test_run_each(self, frames: Iterable[bytes], *, repeat: int = 1) -> TestRuns:
@@ -137,21 +142,17 @@ class Program(Attachable):
 
         Raises what `test_run` raises; a frame that cannot be run ends it.
         """
-        wanted = [each if type(each) is bytes else bytes(each) for each in frames]
+        wanted, longest = frames_of(frames)
         found = TestRuns()
-        if not wanted:
-            return found
-        largest = max(map(len, wanted))
         kind = repeat, None, None, None, False, 0
-        *_, runner = self._prepared(make_runner(self.fd, self.type), largest, kind)
-        while len(found) < len(wanted):
-            try:
-                # A part at a time: signals are seen between, and memory stays small.
-                runner.run_each(wanted[len(found) : len(found) + _PART], found)
-            except OSError as refusal:
-                if refusal.errno != errno.EINTR:
-                    frame = wanted[len(found)]
-                    raise failure(self.name, self.type, refusal, frame, runner) from None
+        runner = self._prepare(make_runner(self.fd, self.type), longest, kind)
+        while (done := len(found)) < len(wanted):
+            # A part at a time: signals are seen between, and memory stays small.
+            *columns, number = runner.run_each(wanted[done : done + _PART])
+            found.extend(*columns)
+            if number not in (0, errno.EINTR):
+                refusal, frame = OSError(number, os.strerror(number)), wanted[len(found)]
+                raise failure(self.name, self.type, refusal, frame, runner) from None
         return found
 
     def _run_again(self, runner: Runner, data: bytes, refusal: OSError) -> TestRun:
@@ -165,7 +166,7 @@ class Program(Attachable):
                 refusal = again
         raise failure(self.name, self.type, refusal, data, runner) from None
 
-    def _prepared(self, runner: Runner, size: int, kind: _Kind | None) -> _Idle:
+    def _prepare(self, runner: Runner, size: int, kind: _Kind | None) -> Runner:
         repeat, ctx, room, cpu, live_frames, batch_size = kind or _PLAIN
         if not 1 <= repeat < 1 << 32:
             raise ValueError(f"repeat is a number from 1, not {repeat}")
@@ -179,12 +180,14 @@ class Program(Attachable):
             flags, room = flags | LIVE_FRAMES, 0
         # Some types take no number of repetitions; 0 is once for all.
         times = 0 if repeat == 1 else repeat
-        runner.prepare(Settings(times, room, flags, cpu or 0, batch_size), bytes(ctx or b""))
-        return kind, longest, runner.run, runner
+        settings = Settings(times, room, flags, cpu or 0, batch_size)
+        runner.prepare(settings, bytes(ctx or b""), longest)
+        return runner
 
     def close(self) -> None:
         """Give the descriptor back. The kernel frees the program with its last user."""
         self._plain, self._special = [], []  # a run that is under way keeps the old rows
+        self._quick = None
         super().close()
 
     @classmethod
@@ -209,3 +212,29 @@ class Program(Attachable):
     def __repr__(self) -> str:
         where = "closed" if self.closed else f"fd {self.fd}"
         return f"<Program {self.name!r} {self.type}, {where}>"
+
+
+def _quicken() -> None:
+    """Put the native core's way to a plain test run before the one written here.
+
+    Its method runs a frame by `_quick`, and has all else done by `_test_run`.
+    """
+    objects = native_objects()
+    if objects is None:
+        return
+    ordinary = Program.test_run
+    text = f"test_run{_signature(ordinary)}\n--\n\n{ordinary.__doc__}"
+    type.__setattr__(Program, "_test_run", ordinary)
+    type.__setattr__(Program, "test_run", objects.test_run_method(Program, text))
+
+
+def _signature(function: Any) -> str:
+    """What inspect reads in the text of a function in C."""
+    code = function.__code__
+    names = code.co_varnames[1 : code.co_argcount]
+    plain = [f"{name}={value!r}" for name, value in zip(names, function.__defaults__, strict=True)]
+    keywords = [f"{name}={value!r}" for name, value in function.__kwdefaults__.items()]
+    return f"({', '.join(['$self', *plain, '*', *keywords])})"
+
+
+_quicken()

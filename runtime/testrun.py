@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import errno
-import os
 import struct
 from array import array
-from collections.abc import Callable, Sequence
+from collections.abc import Iterable, Sequence
 from itertools import accumulate
-from typing import Any, NamedTuple, Protocol, overload
+from typing import TYPE_CHECKING, NamedTuple, Protocol, overload
 
 from ebpfasm.errors import LoadError, NotSupported, unsupported
-from ebpfasm.ir.values import Buffer
 from ebpfasm.isa.constants import CONSTANTS
-from ebpfasm.native import native_core
+from ebpfasm.native import native_objects
 from ebpfasm.runtime import syscall
 from ebpfasm.runtime.refusals import ENOTSUPP, refused, rights_for
 
@@ -54,22 +52,26 @@ class Settings(NamedTuple):
     batch_size: int = 0
 
 
+# What comes of frames, as columns of 32 bits: return values, durations, sizes; then the frames that
+# came out, one behind the other, and the errno of the one that was refused, or 0.
+Columns = tuple[bytes, bytes, bytes, bytes, int]
+
+
 class Runner(Protocol):
     """One way to run a program: buffers that are kept, used by one thread at a time."""
 
     settings: Settings
-    room: int  # bytes there are for the frame that comes out
     needed: int  # bytes of the frame that came out last, or would have
+    longest: int  # frame that it is prepared for
 
-    def prepare(self, settings: Settings, ctx: bytes) -> None:
+    def prepare(self, settings: Settings, ctx: bytes, longest: int, /) -> None:
         """Make the buffers for runs of a kind, and take the context that they begin with."""
 
-    @property
-    def run(self) -> Callable[[bytes], TestRun]:
-        """Runs the program once, as prepared. Raises OSError."""
+    def run(self, data: bytes, /) -> TestRun:
+        """Run the program once, as prepared. Raises OSError."""
 
-    def run_each(self, frames: Sequence[bytes], into: TestRuns) -> None:
-        """Run on frames behind those that `into` has already. Raises OSError."""
+    def run_each(self, frames: tuple[bytes, ...], /) -> Columns:
+        """Run on frame after frame, until one is refused or many bytes came out."""
 
 
 class TestRuns(Sequence[TestRun]):
@@ -80,7 +82,7 @@ class TestRuns(Sequence[TestRun]):
 
     def __init__(self) -> None:
         self.retvals, self.durations_ns = array("I"), array("I")
-        self._ends = array("Q", [0])
+        self._sizes, self._ends = array("I"), array("Q", [0])
         self._data = bytearray()
 
     def __len__(self) -> int:
@@ -94,134 +96,66 @@ class TestRuns(Sequence[TestRun]):
         if isinstance(index, slice):
             return [self[each] for each in range(*index.indices(len(self)))]
         number = range(len(self))[index]
+        if len(self._ends) <= len(self):
+            new = self._sizes[len(self._ends) - 1 :]
+            self._ends.extend(accumulate(new, initial=self._ends.pop()))
         data = bytes(self._data[self._ends[number] : self._ends[number + 1]])
         return TestRun(self.retvals[number], data, self.durations_ns[number])
 
-    def extend(
-        self, retvals: array[int], durations: array[int], sizes: array[int], data: Buffer
-    ) -> None:
-        """Put outcomes behind the others; `data` are their frames, one behind the other."""
-        self.retvals += retvals
-        self.durations_ns += durations
-        self._ends.extend(accumulate(sizes, initial=self._ends.pop()))
+    def extend(self, retvals: bytes, durations: bytes, sizes: bytes, data: bytes) -> None:
+        """Put outcomes behind the others: columns as a Runner gives them."""
+        self.retvals.frombytes(retvals)
+        self.durations_ns.frombytes(durations)
+        self._sizes.frombytes(sizes)
         self._data += data
 
 
 TestRuns.__test__ = False  # type: ignore[attr-defined]
 
 
+class Runnable:
+    """What a program is to the native core: `_quick` is the Runner for a frame alone."""
+
+    __slots__ = ("_quick",)
+    _quick: Runner | None
+
+
+_objects = native_objects()
+if _objects is not None and not TYPE_CHECKING:
+    Runnable = _objects.Runnable
+
+
 def runner(fd: int, type: str) -> Runner:
     """A runner for the program behind a descriptor."""
-    core, ctx_stays = native_core(), type in _CTX_STAYS
-    return _Plain(fd, ctx_stays) if core is None else _Native(core, fd, ctx_stays)
-
-
-_U32 = 0xFFFF_FFFF
-_LONG = -2  # the native core's answer where it does not keep the lock
-
-
-class _Native:
-    """Through the native core."""
-
-    __slots__ = (
-        "_buffers", "_ctx", "_ctx_out", "_ctx_stays", "_data", "_ffi", "_lib", "_place", "_run",
-        "_view", "needed", "room", "run", "settings",
-    )  # fmt: skip
-
-    def __init__(self, core: Any, fd: int, ctx_stays: bool) -> None:
-        self._ctx_stays = ctx_stays
-        self._lib, self._ffi = core.lib, core.ffi
-        self._run = core.ffi.new("struct ebpfasm_test_run *")
-        self._run.prog_fd = fd
-        self._data: Any = b""
-        self._place = int(core.ffi.cast("uintptr_t", self._run))
-        self.settings = Settings()
-        self.needed = self.room = 0
-
-    def prepare(self, settings: Settings, ctx: bytes) -> None:
-        ffi, run = self._ffi, self._run
-        self.settings, self.room, self._ctx = settings, settings.room, ctx
-        out = ffi.new("unsigned char[]", settings.room) if settings.room else ffi.NULL
-        ctx_in = ffi.new("unsigned char[]", ctx) if ctx else ffi.NULL
-        ctx_out = ctx_in if self._ctx_stays or not ctx else ffi.new("unsigned char[]", len(ctx))
-        self._buffers = out, ctx_in, ctx_out  # they live as long as their names
-        self._view = ffi.buffer(out, settings.room) if settings.room else b""
-        self._ctx_out: Any = ffi.buffer(ctx_out, len(ctx)) if ctx else b""
-        run.data_out, run.data_room = out, settings.room
-        run.ctx_in, run.ctx_size = ctx_in, len(ctx)
-        run.ctx_out, run.ctx_room = ctx_out, 0 if self._ctx_stays else len(ctx)
-        run.repeat, run.flags = settings.repeat, settings.flags
-        run.cpu, run.batch_size = settings.cpu, settings.batch_size
-        run.duration = _U32  # not known yet
-        self.run = self._once()
-
-    def _once(self) -> Callable[[bytes], TestRun]:
-        """A function for a run as prepared: local names cost a third of attributes."""
-        call, place, other = self._lib.ebpfasm_held_test_run, self._place, self._other
-        take, new, kind = self._take, tuple.__new__, TestRun
-        taken: bytes | None = None
-
-        def once(data: bytes) -> TestRun:
-            nonlocal taken
-            if data is not taken:
-                take(data)
-                taken = data
-            result = call(place)
-            if result >= 0:
-                # Not TestRun(...), which takes three times as long.
-                return new(kind, (result & _U32, data, result >> 32, b""))
-            return other(data, result)
-
-        return once
-
-    def _take(self, data: bytes) -> None:
-        """Put a frame where the runs read it."""
-        size = len(data)
-        if size > len(self._data):
-            self._data = self._ffi.new("unsigned char[]", size)
-            self._run.data = self._data
-        if size:
-            self._ffi.memmove(self._data, data, size)
-        self._run.data_size = size
-
-    def _other(self, data: bytes, result: int) -> TestRun:
-        """A run that takes long, that has a context, that changed its frame, or that failed."""
-        run = self._run
-        if result == _LONG:
-            result = self._lib.ebpfasm_test_run(self._place)
-        if run.error:
-            self.needed = run.data_size_out
-            raise OSError(-run.error, os.strerror(-run.error))
-        data_out = data if result >= 0 else self._view[: run.data_size_out]
-        ctx_out = self._ctx_back() if self._ctx else b""
-        return TestRun(run.retval, data_out, run.duration, ctx_out)
-
-    def run_each(self, frames: Sequence[bytes], into: TestRuns) -> None:
-        data, sizes = b"".join(frames), array("I", map(len, frames))
-        count = len(sizes)
-        results = [array("I", bytes(4 * count)) for _ in range(3)]
-        out = self._ffi.new("unsigned char[]", len(data) + max(self.room, len(data) // 4))
-        error = self._ffi.new("int *")
-        pointers = [self._ffi.from_buffer("uint32_t[]", each) for each in (sizes, *results)]
-        each = self._lib.ebpfasm_test_run_each
-        done = each(self._run, data, pointers[0], count, *pointers[1:], out, len(out), error)
-        retvals, durations, sizes_out = (each[:done] for each in results)
-        into.extend(retvals, durations, sizes_out, self._ffi.buffer(out, sum(sizes_out)))
-        if error[0] and -error[0] != errno.ENOBUFS:
-            self.needed = self._run.data_size_out
-            raise OSError(-error[0], os.strerror(-error[0]))
-
-    def _ctx_back(self) -> bytes:
-        if not self._ctx_stays:
-            return bytes(self._ctx_out[: self._run.ctx_size_out])
-        content = bytes(self._ctx_out[:])
-        self._ctx_out[:] = self._ctx  # for the next run
-        return content
+    objects, ctx_stays = native_objects(), type in _CTX_STAYS
+    if objects is None:
+        return _Plain(fd, ctx_stays)
+    made: Runner = objects.Runner(fd, TestRun, ctx_stays)
+    return made
 
 
 # prog_fd, retval, sizes in and out, data in and out, repeat, duration, ctx sizes and places,
 # flags, cpu, batch_size
 _TEST_RUN = struct.Struct("=IIIIQQIIIIQQIII4x")
+
+
+def frames_of(given: Iterable[bytes]) -> tuple[tuple[bytes, ...], int]:
+    """The frames as they are run on, and the length of the longest."""
+    frames = tuple(given)
+    longest = _longest(frames)
+    if longest < 0:
+        frames = tuple(map(bytes, frames))
+        longest = _longest(frames)
+    return frames, longest
+
+
+def _longest(frames: tuple[bytes, ...]) -> int:
+    """The length of the longest, -1 where one is not bytes."""
+    if _objects is not None:
+        return int(_objects.longest(frames))
+    if set(map(type, frames)) - {bytes}:
+        return -1
+    return max(map(len, frames), default=0)
 
 
 class _Plain:
@@ -231,12 +165,12 @@ class _Plain:
         self._fd, self._ctx_stays = fd, ctx_stays
         self._ctx = b""
         self.settings = Settings()
-        self.needed = self.room = 0
+        self.needed = self.longest = 0
 
-    def prepare(self, settings: Settings, ctx: bytes) -> None:
-        self.settings, self.room, self._ctx = settings, settings.room, ctx
+    def prepare(self, settings: Settings, ctx: bytes, longest: int, /) -> None:
+        self.settings, self._ctx, self.longest = settings, ctx, longest
 
-    def run(self, data: bytes) -> TestRun:
+    def run(self, data: bytes, /) -> TestRun:
         settings, ctx = self.settings, self._ctx
         into, out = bytearray(data), bytearray(settings.room)
         ctx_into = bytearray(ctx)
@@ -255,12 +189,19 @@ class _Plain:
         ctx_back = ctx_into if self._ctx_stays else ctx_out[: fields[9]]
         return TestRun(fields[1], bytes(out[: fields[3]]), fields[7], bytes(ctx_back))
 
-    def run_each(self, frames: Sequence[bytes], into: TestRuns) -> None:
+    def run_each(self, frames: tuple[bytes, ...], /) -> Columns:
+        number, done = 0, []
         for frame in frames:
-            outcome = self.run(frame)
-            retval, duration = array("I", [outcome.retval]), array("I", [outcome.duration_ns])
-            size = array("I", [len(outcome.data_out)])
-            into.extend(retval, duration, size, outcome.data_out)
+            try:
+                done.append(self.run(frame))
+            except OSError as refusal:
+                number = refusal.errno or errno.EIO
+                break
+        retvals = array("I", [each.retval for each in done])
+        durations = array("I", [each.duration_ns for each in done])
+        sizes = array("I", [len(each.data_out) for each in done])
+        data = b"".join(each.data_out for each in done)
+        return retvals.tobytes(), durations.tobytes(), sizes.tobytes(), data, number
 
 
 def failure(

@@ -12,14 +12,21 @@ import sys
 import tempfile
 import threading
 import time
+import timeit
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
 from ebpfasm import Map, MapSpec
+from ebpfasm.btf import types as t
+from ebpfasm.btf.types import Btf
+from ebpfasm.ir.specs import MapTypes
 from ebpfasm.isa.constants import CONSTANTS
 
 ENTRIES = 20_000
@@ -39,6 +46,8 @@ def main() -> None:
         table.update({key: key for key in range(ENTRIES)})
         with Map.create(shared) as array:
             compare(table, array, peer)
+            one_element(array)
+        structs()
         compare_busy(table)
 
 
@@ -104,6 +113,73 @@ def compare(table: Map, array: Map, peer: Path) -> None:
         ratio = statistics.median(b / a for a, b in zip(ours[name], theirs[name], strict=True))
         mine, c_time = statistics.median(ours[name]), statistics.median(theirs[name])
         print(f"{name:<40} {mine:6.1f} ns {c_time:6.1f} ns   {ratio:8.2f}")
+
+
+def one_element(array: Map) -> None:
+    """Print nanoseconds for one element of shared memory, without the loop that asks for many."""
+    names = {"memory": array.memory(), "view": array.array(), "number": 7}
+    print()
+    for what, statement in (
+        ("memory()[number], by timeit", "memory[number]"), ("array()[number]", "view[number]"),
+        ("timeit's own loop", "number"),
+    ):  # fmt: skip
+        took = min(timeit.repeat(statement, globals=names, number=100_000, repeat=RUNS))
+        print(f"{what:<40} {took / 100_000 * 1e9:6.1f} ns")
+
+
+@dataclass(slots=True)
+class Flow:
+    """A value of four numbers."""
+
+    packets: int
+    bytes: int
+    first: int
+    last: int
+
+
+TYPES = Btf((
+    t.Int("u32", 4, 32), t.Int("u64", 8, 64),
+    t.Struct("flow", 32, tuple(
+        t.Member(field.name, 2, 64 * index) for index, field in enumerate(fields(Flow))
+    )),
+))  # fmt: skip
+
+
+def structs() -> None:
+    """Print nanoseconds an element where values are structs of four numbers."""
+    spec = MapSpec("flows", "hash", 4, 32, ENTRIES, types=MapTypes(TYPES, 1, 3))
+    print()
+    with Map.create(spec) as flows:
+        flows.update_batch(*struct_columns(flows))
+        for kind in (dict, Flow):
+            flows.as_type(value=kind)
+            reads: dict[str, Callable[[], object]] = {
+                "m[k]": lambda: look_up(flows),
+                "for k, v in m.items()": lambda: consume(flows),
+            }
+            for name, run in reads.items():
+                took = statistics.median(timed(run, ENTRIES) for _ in range(RUNS))
+                print(f"{f'structs as {kind.__name__}: {name}':<40} {took:6.0f} ns")
+
+
+def struct_columns(flows: Map) -> tuple[Any, Any]:
+    """Keys and values for every entry."""
+    keys = np.arange(ENTRIES, dtype=flows.key_dtype)
+    values = np.zeros(ENTRIES, flows.value_dtype)
+    values["packets"], values["bytes"] = keys, keys.astype("u8") * 1500
+    return keys, values
+
+
+def look_up(flows: Map) -> None:
+    """Read every element, with nothing else in the loop."""
+    for key in range(ENTRIES):
+        flows[key]
+
+
+def consume(flows: Map) -> None:
+    """Go through a map's items, with nothing in the loop's body."""
+    for _key, _value in flows.items():
+        pass
 
 
 def compare_busy(table: Map) -> None:

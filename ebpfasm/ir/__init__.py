@@ -20,6 +20,7 @@ from ebpfasm.ir.references import (
     KsymRef,
     LabelRef,
     MapRef,
+    PlaceRef,
     Reference,
     VarRef,
 )
@@ -48,6 +49,7 @@ __all__ = [
     "LinkedProgram",
     "MapRef",
     "MapSpec",
+    "PlaceRef",
     "ProgramSpec",
     "Reference",
     "VarRef",

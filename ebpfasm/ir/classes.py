@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any, get_args, get_origin, get_type_hints
 
 from ebpfasm.errors import EncodeError, error
 from ebpfasm.frozen import dataclass
+from ebpfasm.ir.decoding import Decoder, decoder
+from ebpfasm.ir.making import Making, making_of
 from ebpfasm.ir.shapes import Field, Number, Octets, Record, Row, Shape, difference, said
 from ebpfasm.ir.typed import Typed
 from ebpfasm.ir.values import Buffer, Codec, PerCpu, Plain
@@ -20,11 +22,15 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class As:
-    """Another look of `codec`: `make` takes the bytes of one, `give` goes back as far as needed."""
+    """Another look of `codec`: `make` takes the bytes of one, `give` goes back as far as needed.
+
+    Where `decoder` is given it makes many, and `make` is its `one`.
+    """
 
     codec: Codec
     make: Callable[[bytes], Any]
     give: Callable[[Any], Any]
+    decoder: Decoder | None = None
 
     integer = signed = False
 
@@ -48,6 +54,8 @@ class As:
 
     def unpack_many(self, raw: Buffer, count: int, stride: int) -> list[Any]:
         """Make `count` objects."""
+        if self.decoder is not None:
+            return self.decoder.many(raw, count, stride)
         view = memoryview(raw)
         return [self.unpack(view[at:]) for at in range(0, count * stride, stride)]
 
@@ -82,7 +90,8 @@ def adapted(codec: Codec, wanted: Any) -> Codec:
     if hasattr(wanted, "max_prefixlen") and hasattr(wanted, "packed"):
         return As(codec, wanted, lambda value: getattr(value, "packed", value))
     if dataclasses.is_dataclass(wanted) or hasattr(wanted, "_fields"):
-        return As(codec, _by_names(codec, wanted), _same)
+        read = _by_names(codec, wanted)
+        return As(codec, read.one, _same, read)
     raise TypeError(f"{wanted.__name__} is no dataclass, named tuple, ctypes or numpy type")
 
 
@@ -193,20 +202,17 @@ def _ctypes_fields(wanted: Any, start: int) -> list[Field]:
 # ---- classes whose fields have the names of the struct's
 
 
-def _by_names(codec: Codec, wanted: Any) -> Callable[[bytes], Any]:
+def _by_names(codec: Codec, wanted: Any) -> Decoder:
     shape = _shape(codec)
     if not isinstance(shape, Record):
         hint = "types come from BTF; without, use a ctypes structure or a numpy dtype"
         have = said(shape) if shape is not None else f"{codec.size} bytes of no known type"
         raise _differs(codec, wanted, f"it is {have}", hint)
-    from ebpfasm.ir.decoding import decoder
-
-    read, make = decoder(shape).one, _maker(codec, wanted, shape, "")
-    return lambda raw: make(read(raw))
+    return decoder(shape, _making(codec, wanted, shape, ""))
 
 
-def _maker(codec: Codec, wanted: Any, shape: Record, path: str) -> Callable[[Any], Any]:
-    """What makes an object of the class of a dict; records inside go by the class's own hints."""
+def _making(codec: Codec, wanted: Any, shape: Record, path: str) -> Making:
+    """How objects of the class are made; records inside go by the class's own hints."""
     names = _names(wanted)
     known = {each.name: each.shape for each in shape.fields}
     for name in names:
@@ -221,11 +227,7 @@ def _maker(codec: Codec, wanted: Any, shape: Record, path: str) -> Callable[[Any
         for name, each in known.items()
         if (made := _inner(codec, hints.get(name), each, f"{path}{name}.")) is not None
     }
-    if not inner:
-        return lambda found: wanted(**found)
-    return lambda found: wanted(**{
-        name: inner[name](value) if name in inner else value for name, value in found.items()
-    })  # fmt: skip
+    return making_of(wanted, names, inner)
 
 
 def _names(wanted: Any) -> tuple[str, ...]:
@@ -234,18 +236,18 @@ def _names(wanted: Any) -> tuple[str, ...]:
     return tuple(wanted._fields)
 
 
-def _inner(codec: Codec, hint: Any, shape: Shape, path: str) -> Callable[[Any], Any] | None:
-    """What makes a field's value, None where the decoded one stays."""
+def _inner(codec: Codec, hint: Any, shape: Shape, path: str) -> Making | None:
+    """What is made of a field's value, None where the decoded one stays."""
     if isinstance(shape, Row) and get_origin(hint) in (list, tuple):
-        make = _inner(codec, get_args(hint)[0], shape.element, path)
+        element = _inner(codec, get_args(hint)[0], shape.element, path)
         kind = get_origin(hint)
-        if make is None and kind is list:
+        if element is None and kind is list:
             return None
-        return lambda found: kind(make(one) if make else one for one in found)
+        return Making(kind, "row", element=element)
     if not isinstance(hint, type):
         return None
     if issubclass(hint, Enum):
-        return hint
+        return Making(hint, "value")
     if isinstance(shape, Record) and (dataclasses.is_dataclass(hint) or hasattr(hint, "_fields")):
-        return _maker(codec, hint, shape, path)
+        return _making(codec, hint, shape, path)
     return None

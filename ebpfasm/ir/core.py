@@ -81,7 +81,7 @@ class _Work:
             return items
         self.found = True
         if isinstance(items, Lifted):
-            return Lifted(self._packed(name, items.body))
+            return Lifted(self._packed(name, items.body), items.landings)
         return tuple(self._items(name, items))
 
     def _items(self, name: str, items: Sequence[Item]) -> Iterator[Item]:

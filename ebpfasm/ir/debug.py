@@ -10,6 +10,7 @@ from array import array
 from bisect import bisect_right
 from typing import TYPE_CHECKING
 
+from ebpfasm.errors import BtfError
 from ebpfasm.frozen import dataclass
 
 if TYPE_CHECKING:
@@ -39,8 +40,6 @@ class ObjectDebug:
 
     def text(self, offset: int) -> str:
         """The string at an offset, to be shown; empty where it is outside the section."""
-        from ebpfasm.errors import BtfError
-
         try:
             return self.btf.strings.bytes_at(offset).decode("utf-8", "backslashreplace")
         except BtfError:

@@ -1,28 +1,24 @@
-"""Bytes to Python values by a shape: one `struct` format for all that it can say, and few objects.
+"""Bytes to Python values by a shape.
 
 Numbers come as int, bool or float, texts and bytes as bytes, rows as lists and records as dicts;
-in keys, which must be hashable, rows are tuples and records FrozenFields.
+in keys, which must be hashable, rows are tuples and records FrozenFields. A Making says where
+objects of a class are wanted instead. The native core has a decoder for all of it
+(runtime/native/python/decode.c); `written_decoding` is the same in Python.
 """
 
 from __future__ import annotations
 
-import struct
 import sys
-from collections.abc import Callable, Iterable
-from typing import Any, NoReturn, assert_never
+from collections.abc import Iterator
+from typing import Any, NoReturn, Protocol
 
-from ebpfasm.frozen import dataclass
-from ebpfasm.ir.shapes import Field, Number, Octets, Record, Row, Shape, Text
-
-_MOST = 64  # texts or records of a row that stand in a format one by one
+from ebpfasm.ir.making import Making
+from ebpfasm.ir.shapes import Field, Number, Record, Shape
+from ebpfasm.native import native_objects
 
 _CODES = {1: "b", 2: "h", 4: "i", 8: "q"}
 
-# Takes what `struct` unpacked and the place of the first value in it.
-Build = Callable[[tuple[Any, ...], int], Any]
-
-Rows = Iterable[tuple[Any, ...]]
-One = Callable[[bytes | bytearray | memoryview], Any]
+Buffer = bytes | bytearray | memoryview
 
 
 class FrozenFields(dict[str, Any]):
@@ -43,58 +39,33 @@ class FrozenFields(dict[str, Any]):
         return FrozenFields, (dict(self),)
 
 
-@dataclass(frozen=True, slots=True)
-class Decoder:
-    """How values of one shape are read: `one` makes that at the start of a buffer."""
+class Decoder(Protocol):
+    """How values of one shape are read."""
 
-    format: str
-    size: int
-    one: One
-    all: Callable[[Rows], list[Any]]
+    @property
+    def size(self) -> int:
+        """Bytes of one."""
 
-    def many(self, raw: bytes | bytearray | memoryview, count: int, stride: int) -> list[Any]:
+    def one(self, raw: Buffer, /) -> Any:
+        """The value at the start of a buffer."""
+
+    def many(self, raw: Buffer, count: int, stride: int, /) -> list[Any]:
         """The first `count` values, each `stride` bytes behind the one before."""
-        rows = struct.iter_unpack(
-            f"{self.format}{stride - self.size}x", memoryview(raw)[: count * stride]
-        )
-        return self.all(rows)
+
+    def each(self, raw: Buffer, count: int, stride: int, /) -> Iterator[Any]:
+        """The same in turn. The buffer must stay as it is meanwhile."""
 
 
-def decoder(shape: Shape, *, frozen: bool = False) -> Decoder:
-    """The way to read a shape; `frozen` for keys."""
-    format, _, build = _compiled(shape, frozen)
-    format = "=" + format
-    take, make = struct.Struct(format).unpack_from, build or _first
-    if isinstance(shape, Record) and _is_flat(shape):
-        return Decoder(format, shape.size, *_written(shape, frozen, take))
-    return Decoder(
-        format, shape.size,
-        lambda raw: make(take(raw), 0), lambda rows: [make(row, 0) for row in rows],
-    )  # fmt: skip
+def decoder(shape: Shape, making: Making | None = None, *, frozen: bool = False) -> Decoder:
+    """The way to read a shape; `frozen` for keys, `making` where classes are wanted."""
+    objects = native_objects()
+    if objects is not None:
+        from ebpfasm.ir.native_decoding import native_decoder
 
+        return native_decoder(objects, shape, making, frozen=frozen)
+    from ebpfasm.ir.written_decoding import WrittenDecoder
 
-def _is_flat(shape: Record) -> bool:
-    """Whether each of its fields is a value of `struct` as it comes."""
-    return len(shape.fields) > 0 and not shape.overlaps and all(
-        isinstance(each.shape, Number | Octets) and not each.bits for each in shape.fields
-    )  # fmt: skip
-
-
-def _written(
-    shape: Record, frozen: bool, take: Callable[..., tuple[Any, ...]]
-) -> tuple[One, Callable[[Rows], list[Any]]]:
-    """`one` and `all` of a flat record, as code with its names: in a third of the time."""
-    fields = sorted(shape.fields, key=lambda each: each.offset)
-    values = "".join(f"v{number}, " for number in range(len(fields)))
-    pairs = ", ".join(f"{each.name!r}: v{number}" for number, each in enumerate(fields))
-    made = f"kind({{{pairs}}})" if frozen else f"{{{pairs}}}"
-    scope: dict[str, Any] = {"take": take, "kind": FrozenFields}
-    exec(
-        f"def one(raw):\n {values}= take(raw)\n return {made}\n"
-        f"def all(rows): return [{made} for {values}in rows]\n",
-        scope,
-    )
-    return scope["one"], scope["all"]
+    return WrittenDecoder(shape, making, frozen=frozen)
 
 
 def number_code(shape: Number) -> str:
@@ -107,85 +78,16 @@ def number_code(shape: Number) -> str:
     return code if shape.signed else code.upper()
 
 
-def _first(flat: tuple[Any, ...], at: int) -> Any:
-    return flat[at]
+def in_pieces(shape: Record) -> bool:
+    """Whether fields lie above each other or between bytes, so that each is read on its own."""
+    return shape.overlaps or any(each.bits for each in shape.fields)
 
 
-def _compiled(shape: Shape, frozen: bool) -> tuple[str, int, Build | None]:
-    """Format, how many values it gives, and what makes one of them; None takes the value as is."""
-    match shape:
-        case Number():
-            return number_code(shape), 1, None
-        case Octets(size=size):
-            return f"{size}s", 1, None
-        case Text(size=size):
-            return f"{size}s", 1, lambda flat, at: flat[at].rstrip(b"\0")
-        case Row():
-            return _row(shape, frozen)
-        case Record():
-            if shape.overlaps or any(each.bits for each in shape.fields):
-                return f"{shape.size}s", 1, _in_pieces(shape, frozen)
-            return _record(shape, frozen)
-        case _:
-            assert_never(shape)
-
-
-def _row(shape: Row, frozen: bool) -> tuple[str, int, Build]:
-    kind: Callable[[Any], Any] = tuple if frozen else list
-    count = shape.count
-    format, width, build = _compiled(shape.element, frozen)
-    if isinstance(shape.element, Number):
-        return f"{count}{format}", count, lambda flat, at: kind(flat[at : at + count])
-    if count > _MOST:
-        element = decoder(shape.element, frozen=frozen)
-        size = shape.element.size
-        return f"{shape.size}s", 1, lambda flat, at: kind(element.many(flat[at], count, size))
-    make = build or _first
-
-    def row(flat: tuple[Any, ...], at: int) -> Any:
-        return kind(make(flat, at + each * width) for each in range(count))
-
-    return format * count, width * count, row
-
-
-def _record(shape: Record, frozen: bool) -> tuple[str, int, Build]:
-    kind: Callable[[Any], Any] = FrozenFields if frozen else dict
-    format, end, total, builds = "", 0, 0, []
-    for each in sorted(shape.fields, key=lambda each: each.offset):
-        inner, width, build = _compiled(each.shape, frozen)
-        format += f"{each.offset // 8 - end}x{inner}"
-        builds.append((each.name, total, build))
-        end, total = each.end // 8, total + width
-    format += f"{shape.size - end}x"
-    if all(build is None for _, _, build in builds):
-        names = tuple(name for name, _, _ in builds)
-        # what stands behind is left alone: there are as many names as values
-        return (
-            format,
-            total,
-            lambda flat, at: kind(zip(names, flat[at:] if at else flat, strict=False)),
-        )
-    steps = [(name, at, build or _first) for name, at, build in builds]
-    return (
-        format,
-        total,
-        lambda flat, at: kind({name: make(flat, at + shift) for name, shift, make in steps}),
-    )
-
-
-def _in_pieces(shape: Record, frozen: bool) -> Build:
-    """A record whose fields lie above each other or between bytes: each is read on its own."""
-    kind: Callable[[Any], Any] = FrozenFields if frozen else dict
-    steps = [(each, _piece(each, frozen)) for each in shape.fields]
-    return lambda flat, at: kind({each.name: read(flat[at]) for each, read in steps})
-
-
-def _piece(each: Field, frozen: bool) -> Callable[[bytes], Any]:
-    if each.bits:
-        return lambda raw: read_bits(raw, each)
-    whole = decoder(each.shape, frozen=frozen)
-    start, end = each.offset // 8, each.end // 8
-    return lambda raw: whole.one(raw[start:end])
+def fields_in_order(shape: Record) -> tuple[Field, ...]:
+    """A record's fields in the order that Python sees them in."""
+    if in_pieces(shape):
+        return shape.fields
+    return tuple(sorted(shape.fields, key=lambda each: (each.offset, each.end)))
 
 
 def read_bits(raw: bytes | bytearray, each: Field) -> int | bool:

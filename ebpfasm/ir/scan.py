@@ -19,6 +19,7 @@ from ebpfasm.native import native_core
 # The fields of a slot as a little-endian word: RFC 9669, section 3.
 _FIELDS = {"dst": (8, 4), "src": (12, 4), "off": (16, 16), "imm": (32, 32)}
 _WIDE = BY_NAME["lddw"].opcode
+_FEW = 4  # slots that are quicker looked at here than given to the native core
 _DST, _SRC = 1, 2  # EBPFASM_CODE_*: the register fields that are operands
 
 
@@ -40,7 +41,7 @@ def wide_slots(code: bytes) -> array[int] | Diagnostic:
     """
     if len(code) % SLOT:
         return error("decode-truncated", f"{len(code)} bytes are no whole number of slots")
-    core = native_core()
+    core = native_core() if len(code) > _FEW * SLOT else None
     bad, wide = _scan_native(code, core) if core is not None else _scan(code)
     if bad < 0:
         return wide

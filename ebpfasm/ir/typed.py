@@ -25,11 +25,11 @@ class Typed:
     what: str
     shape: Shape
     frozen: bool = False
-    _decoder: Decoder = field(init=False, repr=False, compare=False)
+    decoder: Decoder = field(init=False, repr=False, compare=False)
     _packer: Packer | None = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "_decoder", decoder(self.shape, frozen=self.frozen))
+        object.__setattr__(self, "decoder", decoder(self.shape, frozen=self.frozen))
         object.__setattr__(self, "_packer", packer(self.shape))
 
     @property
@@ -70,11 +70,11 @@ class Typed:
 
     def unpack(self, raw: Buffer) -> Any:
         """Turn the kernel's bytes into numbers, bytes, lists and dicts."""
-        return self._decoder.one(raw)
+        return self.decoder.one(raw)
 
     def unpack_many(self, raw: Buffer, count: int, stride: int) -> list[Any]:
         """Turn `count` values, each `stride` bytes behind the one before, into a list."""
-        return self._decoder.many(raw, count, stride)
+        return self.decoder.many(raw, count, stride)
 
     def dtype(self) -> np.dtype[Any]:
         """The dtype with the fields at the same places."""

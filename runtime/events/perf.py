@@ -13,6 +13,7 @@ from ebpfasm.errors import LoadError, error
 from ebpfasm.runtime import syscall
 from ebpfasm.runtime.cpus import online_cpus
 from ebpfasm.runtime.events import output
+from ebpfasm.runtime.events.hotplug import CpuWatch
 from ebpfasm.runtime.events.reader import EventReader
 from ebpfasm.runtime.events.records import RecordType, misfit, record_of
 from ebpfasm.runtime.events.ringbuf import btf_of
@@ -53,16 +54,16 @@ class _Ring(Source):
         result = lib.ebpfasm_perf_map(self._ring, self.fd, self._length, self._writes)
         if result < 0:
             raise OSError(-result, os.strerror(-result))
-        self._unread, self._read = lib.ebpfasm_perf_unread, lib.ebpfasm_perf_read
+        self._at = self._address(self._ring)
 
     def unread(self) -> int:
-        return int(self._unread(self._ring))
+        return int(self._objects.perf_unread(self._at))
 
     def step(self, size: int) -> int:
         return (size + _HEADER + 7) & ~7
 
     def _fill(self, records: Any) -> int:
-        return int(self._read(self._ring, records))
+        return int(self._objects.perf_read(self._at, self._records_at))
 
     def iterate(self, values: Iterator[Any]) -> Iterator[Any]:
         return numbered(self.cpu, values) if self._with_cpu else values
@@ -149,6 +150,9 @@ class _Overwritable(_Ring):
 class PerfBuffer(EventReader[_Ring]):
     """Records out of a perf_event_array map: a ring of `pages` pages for each CPU that is online.
 
+    A CPU that comes online later gets its ring when the reader looks or waits next; what a program
+    sends there before, the kernel refuses it. `cpus` are those to be read, all where it is None.
+
     `record` and `callback` are as for RingBuffer; the kernel fills records up to 4 bytes more than
     a multiple of 8, which bytes show and types do not. Records of one CPU come in their order; with
     `with_cpu` each comes as a pair with the CPU's number. A program chooses its own CPU's ring by
@@ -162,6 +166,8 @@ class PerfBuffer(EventReader[_Ring]):
     Raises LoadError where the map is no perf_event_array or the events cannot be opened,
     NotSupported without the native core.
     """
+
+    _watch: CpuWatch | None = None  # so that close() works where __init__ failed
 
     def __init__(
         self,
@@ -185,40 +191,61 @@ class PerfBuffer(EventReader[_Ring]):
         super().__init__()
         self._what = f"perf buffer {map.name!r}"
         self._on_lost = on_lost
+        self._callback, self._pages, self._with_cpu = callback, pages, with_cpu
+        self._wakeup, self._by_bytes = watermark or wakeup, bool(watermark)
+        self._overwrite = overwrite
         self._map_fd = os.dup(map.fd)
-        kind = _Overwritable if overwrite else _Ring
         try:
-            chosen = online_cpus() if cpus is None else list(cpus)
-            read_as = record_of(record, btf_of(map))
-            for cpu in chosen:
-                if cpus is not None or cpu < map.max_entries:
-                    fd, counts = self._open(
-                        cpu, watermark or wakeup, bool(watermark), overwrite, cpus is None
-                    )
-                    if fd >= 0:
-                        self._add(kind, cpu, fd, pages, read_as, callback, with_cpu, counts)
+            self._read_as = record_of(record, btf_of(map))
+            self._cpus = range(map.max_entries) if cpus is None else frozenset(cpus)
+            self._watch = self._watched()
+            for cpu in online_cpus() if cpus is None else sorted(self._cpus):
+                if cpu in self._cpus:
+                    self._open(cpu, optional=cpus is None)
         except BaseException:
             self.close()
             raise
 
-    def _open(
-        self, cpu: int, wakeup: int, watermark: bool, overwrite: bool, optional: bool
-    ) -> tuple[int, bool]:
+    def _watched(self) -> CpuWatch | None:
         try:
-            return output.open_output(cpu, wakeup=wakeup, watermark=watermark, overwrite=overwrite)
+            watch = CpuWatch()
+        except OSError:
+            return None  # the CPUs that are online now have to do
+        self._check().add(watch.fileno())
+        return watch
+
+    def _open(self, cpu: int, *, optional: bool) -> None:
+        try:
+            fd, counts = output.open_output(
+                cpu, wakeup=self._wakeup, watermark=self._by_bytes, overwrite=self._overwrite
+            )
         except OSError as refusal:
             if optional and refusal.errno in _ABSENT:
-                return -1, False
+                return
             raise self._refused(cpu, refusal) from None
+        self._add(cpu, fd, counts)
 
-    def _add(
-        self, kind: type[_Ring], cpu: int, fd: int, pages: int, record: RecordType,
-        callback: Callback | None, with_cpu: bool, counts_lost: bool,
-    ) -> None:  # fmt: skip
+    def _look(self) -> None:
+        """Give CPUs that came online a ring: an event does not outlast its CPU's absence.
+
+        The ring from before stays among the sources: it may hold records, and counts lost ones.
+        """
+        self._check()
+        watch = self._watch
+        if watch is None:
+            return
+        for cpu in watch.came_online(online_cpus):
+            with self._lock:
+                self._check()
+                if cpu in self._cpus:
+                    self._open(cpu, optional=True)
+
+    def _add(self, cpu: int, fd: int, counts_lost: bool) -> None:
+        kind = _Overwritable if self._overwrite else _Ring
         try:
             ring = kind(
-                self._what, cpu, fd, pages, record, callback,
-                with_cpu=with_cpu, counts_lost=counts_lost,
+                self._what, cpu, fd, self._pages, self._read_as, self._callback,
+                with_cpu=self._with_cpu, counts_lost=counts_lost,
             )  # fmt: skip
         except OSError as refusal:
             os.close(fd)
@@ -256,9 +283,13 @@ class PerfBuffer(EventReader[_Ring]):
         """The same for each CPU."""
         with self._lock:
             self._check()
-            return {ring.cpu: ring.lost() for ring in self._sources}
+            found = dict.fromkeys((ring.cpu for ring in self._sources), 0)
+            for ring in self._sources:
+                found[ring.cpu] += ring.lost()
+            return found
 
     def _take(self) -> bool:
+        self._look()
         taken = super()._take()
         if self._on_lost is not None:
             for ring in self._sources:
@@ -274,6 +305,8 @@ class PerfBuffer(EventReader[_Ring]):
             for ring in self._sources:
                 self._unset(ring.cpu)
         super().close()
+        if self._watch is not None:
+            self._watch.close()
         fd, self._map_fd = self._map_fd, -1
         if fd >= 0:
             os.close(fd)

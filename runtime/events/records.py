@@ -11,16 +11,16 @@ import ctypes
 import dataclasses
 import struct
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from itertools import chain
 from typing import Annotated, Any, get_args, get_origin, get_type_hints
 
 from ebpfasm.btf import types as t
 from ebpfasm.btf.types import Types
 from ebpfasm.errors import BtfError, EncodeError, error
 from ebpfasm.ir.classes import shape_of_ctypes
+from ebpfasm.ir.decoding import decoder
 from ebpfasm.ir.dtypes import dtype_of
+from ebpfasm.ir.making import Making, making_of
 from ebpfasm.ir.shapes import Field, Number, NumberKind, Octets, Record, Row, Shape, Text, shape_of
-from ebpfasm.runtime.events.compiled import Making, decoder
 
 Numpy = Callable[[], Any]
 
@@ -75,7 +75,7 @@ def record_of(given: Any, btf: Types | None = None) -> RecordType:
         given = struct.Struct(given)
     if isinstance(given, struct.Struct):
         return _fixed(
-            given.size, lambda data: list(given.iter_unpack(data)), lambda: _format_type(given)
+            given.size, lambda data: given.iter_unpack(bytes(data)), lambda: _format_type(given)
         )
     if isinstance(given, tuple) and len(given) == 2 and hasattr(given[0], "get"):
         found = given[1] if isinstance(given[1], int) else _find_type(*given)
@@ -100,7 +100,7 @@ def misfit(what: str, record: RecordType, length: int) -> EncodeError:
 
 def _bytes(data: memoryview, ends: Sequence[int]) -> Iterable[bytes]:
     if isinstance(ends, range) and ends.step:  # records of one length
-        return chain.from_iterable(struct.iter_unpack(f"{ends.step}s", bytes(data)))
+        return decoder(Octets(ends.step)).each(bytes(data), len(ends), ends.step)
     whole = bytes(data)  # slices of bytes are bytes
     return [whole[start:end] for start, end in zip([0, *ends], ends, strict=False)]
 
@@ -112,7 +112,12 @@ def _fixed(size: int, values: Callable[[Any], Iterable[Any]], numpy: Numpy) -> R
 
 
 def _shaped(shape: Shape, making: Making | None = None) -> RecordType:
-    return _fixed(shape.size, decoder(shape, making), lambda: dtype_of(shape))
+    size, each = shape.size, decoder(shape, making).each
+
+    def values(data: memoryview) -> Iterator[Any]:
+        return each(bytes(data), len(data) // size, size)
+
+    return _fixed(size, values, lambda: dtype_of(shape))
 
 
 def _find_type(btf: Types, name: str) -> int:
@@ -193,8 +198,8 @@ def _class(given: Any) -> tuple[Record, Making]:
     name, `Annotated[int, "u32"]`, or a number of bytes, `Annotated[bytes, 16]`.
     """
     hints = get_type_hints(given, include_extras=True)
-    is_tuple = not dataclasses.is_dataclass(given)
-    names = given._fields if is_tuple else [each.name for each in dataclasses.fields(given)]
+    is_data = dataclasses.is_dataclass(given)
+    names = [each.name for each in dataclasses.fields(given)] if is_data else given._fields
     fields, inner, at, widest = [], {}, 0, 1
     for name in names:
         shape = _field_shape(f"{given.__name__}.{name}", hints.get(name))
@@ -205,28 +210,7 @@ def _class(given: Any) -> tuple[Record, Making]:
         fields.append(Field(name, shape, 8 * at))
         at, widest = at + shape.size, max(widest, alignment)
     record = Record(given.__name__, -(-at // widest) * widest, tuple(fields))
-    return record, Making(given if is_tuple else _maker(given), inner, is_tuple)
-
-
-def _maker(given: type[Any]) -> Callable[..., Any]:
-    """What makes one of a dataclass: itself, or where it is frozen something quicker.
-
-    A frozen one sets its members one by one through object.__setattr__.
-    """
-    fields = dataclasses.fields(given)
-    params = given.__dataclass_params__
-    plain = params.frozen and params.init and not hasattr(given, "__post_init__")
-    slots = all(hasattr(given.__dict__.get(each.name), "__set__") for each in fields)
-    if not (plain and slots and all(each.init for each in fields)):
-        return given
-    names = {f"set{i}": getattr(given, each.name).__set__ for i, each in enumerate(fields)}
-    arguments = ", ".join(f"v{i}" for i in range(len(fields)))
-    body = "".join(f"    set{i}(made, v{i})\n" for i in range(len(fields)))
-    text = f"def make({arguments}):\n    made = new(given)\n{body}    return made\n"
-    scope: dict[str, Any] = {"given": given, "new": object.__new__, **names}
-    exec(text, scope)
-    made: Callable[..., Any] = scope["make"]
-    return made
+    return record, making_of(given, tuple(names), inner)
 
 
 def _field_shape(what: str, hint: Any) -> Shape:

@@ -8,6 +8,7 @@ import os
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ebpfasm.errors import LoadError, error
+from ebpfasm.isa.constants import CONSTANTS
 from ebpfasm.runtime.events.reader import EventReader
 from ebpfasm.runtime.events.records import record_of
 from ebpfasm.runtime.events.source import Callback, Source, core
@@ -83,21 +84,50 @@ class _Ring(Source):
         except BaseException:
             os.close(self.fd)
             raise
-        self._unread = self._core.lib.ebpfasm_ring_unread
-        self._read = self._core.lib.ebpfasm_ring_read
+        self._at = self._address(self._mapped.ring)
 
     def unread(self) -> int:
-        return int(self._unread(self._mapped.ring))
+        return int(self._objects.ring_unread(self._at))
 
     def step(self, size: int) -> int:
         return (size + HEADER + 7) & ~7
 
     def _fill(self, records: Any) -> int:
-        return int(self._read(self._mapped.ring, records))
+        return int(self._objects.ring_read(self._at, self._records_at))
+
+    @property
+    def lost(self) -> int:
+        """Bytes that new records overwrote before they were read."""
+        return 0
 
     def close(self) -> None:
         self._mapped.close()
         os.close(self.fd)
+
+
+class _Overwritable(_Ring):
+    """A ring that never is full: the kernel moves the oldest record's position on."""
+
+    def __init__(self, map: Map, record: Any, callback: Callback | None) -> None:
+        super().__init__(map, record, callback)
+        self._read = self._core.lib.ebpfasm_ring_read_overwritable
+        self._oldest = self._mapped.ring.producer + _OLDEST
+        self._lost = self._core.ffi.new("uint64_t *")
+
+    def unread(self) -> int:
+        return min(super().unread(), int(self._mapped.ring.producer[0] - self._oldest[0]))
+
+    def _fill(self, records: Any) -> int:
+        return int(self._read(self._mapped.ring, self._oldest, records, self._lost))
+
+    @property
+    def lost(self) -> int:
+        return int(self._lost[0])
+
+
+# Behind the producer's position in its page come those of the oldest record that is not finished
+# and of the oldest record (struct bpf_ringbuf in kernel/bpf/ringbuf.c).
+_OLDEST = 2
 
 
 class RingBuffer(EventReader[_Ring]):
@@ -109,8 +139,9 @@ class RingBuffer(EventReader[_Ring]):
     and stays.
 
     A ring that is full makes the program's reservation fail: how often, only the program knows.
-    Reading frees the room. Raises LoadError where the map is no ring buffer, NotSupported without
-    the native core.
+    Reading frees the room. Where the map has the flag BPF_F_RB_OVERWRITE (Linux 6.19), new records
+    overwrite the oldest instead, and `lost_bytes` says how much went unread. Raises LoadError where
+    the map is no ring buffer, NotSupported without the native core.
     """
 
     def __init__(self, map: Map, record: Any = None, callback: Callback | None = None) -> None:
@@ -122,9 +153,10 @@ class RingBuffer(EventReader[_Ring]):
             raise
 
     def add(self, map: Map, record: Any = None, callback: Callback | None = None) -> None:
-        """Read this ring buffer too."""
+        """Read this ring buffer too. Raises LoadError where the map is no ring buffer."""
         waiter = self._check()
-        ring = _Ring(map, record, callback)
+        overwrites = map.spec.flags & CONSTANTS["BPF_F_RB_OVERWRITE"]
+        ring = (_Overwritable if overwrites else _Ring)(map, record, callback)
         try:
             waiter.add(ring.fd)
         except BaseException:
@@ -132,3 +164,12 @@ class RingBuffer(EventReader[_Ring]):
             raise
         with self._lock:
             self._sources.append(ring)
+
+    @property
+    def lost_bytes(self) -> int:
+        """How much was overwritten before it was read, in bytes with the records' headers.
+
+        It is counted when the gap is reached; 0 for rings that do not overwrite.
+        """
+        with self._lock:
+            return sum(each.lost for each in self._sources)

@@ -9,7 +9,7 @@ from itertools import repeat
 from typing import Any
 
 from ebpfasm.errors import LoadError, unsupported
-from ebpfasm.native import native_core
+from ebpfasm.native import native_core, native_objects
 from ebpfasm.runtime.events.records import RecordType, misfit
 from ebpfasm.runtime.refusals import refused
 
@@ -40,7 +40,9 @@ class Source(ABC):
         self.record = record
         self.callback = callback
         self._core = core()
+        self._objects: Any = native_objects()
         self._records = self._core.ffi.new("ebpfasm_records *")
+        self._records_at = self._address(self._records)
         self._grow(_BATCH)
 
     @abstractmethod
@@ -133,6 +135,10 @@ class Source(ABC):
         if records.count and records.uniform > 0:
             return data, range(records.uniform, records.used + 1, records.uniform)
         return data, self._core.ffi.unpack(self._ends, records.count) if records.count else []
+
+    def _address(self, structure: Any) -> int:
+        """Where a structure of cffi's is, for functions that know Python's types."""
+        return int(self._core.ffi.cast("uintptr_t", structure))
 
     def _grow(self, room: int) -> None:
         """Make the batch's memory large enough for so many bytes."""

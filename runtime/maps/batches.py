@@ -256,6 +256,8 @@ class BatchMapping(ElementMapping):
         return found, 0
 
     def _stopped(self, verb: str, number: int, done: int, count: int, keys: Any) -> NoReturn:
+        # A call that is refused before it begins leaves the number of items as it was.
+        done = done if done < count else 0
         key = bytes(keys[done * self.key_size : (done + 1) * self.key_size])
         try:
             self.fail(verb, OSError(number, ""), key)

@@ -1,18 +1,12 @@
-"""One element of a map at a time: calls with buffers that are made once.
-
-A cell is the memory of one call: its attributes, a key and a value. Whoever calls takes a cell
-out of the row of free ones and puts it back, so that two threads on one map never share one.
-"""
+"""One element of a map at a time: the calls in the native core, and the same in Python."""
 
 from __future__ import annotations
 
 import errno
-import os
 import struct
-from collections.abc import Callable
-from typing import Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
-from ebpfasm.native import native_core
+from ebpfasm.native import native_objects
 from ebpfasm.runtime import syscall
 
 Bytes = bytes | bytearray
@@ -30,13 +24,13 @@ _ELEMENT = struct.Struct("=IxxxxQQQ")  # map_fd, key, value or next_key, flags
 class Elements(Protocol):
     """The calls. Sizes are the caller's to check; all raise OSError."""
 
-    def lookup(self, key: Bytes, flags: int = 0) -> bytes | None:
+    def lookup(self, key: Bytes, flags: int = 0, /) -> bytes | None:
         """Read a value, None where there is none."""
 
-    def update(self, key: Bytes, value: Bytes, flags: int = 0) -> None:
+    def update(self, key: Bytes, value: Bytes, flags: int = 0, /) -> None:
         """Write a value."""
 
-    def delete(self, key: Bytes) -> bool:
+    def delete(self, key: Bytes, /) -> bool:
         """Delete; False where there is nothing."""
 
     def take(self, key: Bytes, flags: int = 0) -> bytes | None:
@@ -47,131 +41,50 @@ class Elements(Protocol):
 
     def close(self) -> None:
         """Make every later call fail with EBADF."""
+
+
+class Subscripts:
+    """What a map is to the native core, which has a shorter way from `m[key]` to an element."""
+
+    __slots__ = ()
+
+    def _direct(self, *looks: Any) -> None:
+        """Say how keys and values look; nothing where there is no short way."""
+
+    def _getitem(self, key: Any) -> Any:
+        """Read an element the ordinary way."""
+        raise NotImplementedError
+
+    def _setitem(self, key: Any, value: Any) -> None:
+        """Write one."""
+        raise NotImplementedError
+
+    def _delitem(self, key: Any) -> None:
+        """Delete one."""
+        raise NotImplementedError
+
+    def __getitem__(self, key: Any) -> Any:
+        return self._getitem(key)
+
+    def __setitem__(self, key: Any, value: Any) -> None:
+        self._setitem(key, value)
+
+    def __delitem__(self, key: Any) -> None:
+        self._delitem(key)
+
+
+_objects = native_objects()
+if _objects is not None and not TYPE_CHECKING:
+    Subscripts = _objects.Subscripts
 
 
 def elements_of(fd: int, type: str, key_size: int, value_size: int) -> Elements:
     """The calls for an open map; `value_size` is what the kernel reads and writes."""
-    core = native_core()
-    if core is None:
+    objects = native_objects()
+    if objects is None:
         return PlainElements(fd, value_size)
-    return NativeElements(core, fd, key_size, value_size, quick=type in _QUICK)
-
-
-class _Cell(NamedTuple):
-    key: memoryview
-    value: memoryview
-    place: int  # of the attributes
-    attributes: Any
-    memory: Any  # what the views look at
-
-
-class NativeElements:
-    """The calls through the native core."""
-
-    def __init__(self, core: Any, fd: int, key_size: int, value_size: int, *, quick: bool) -> None:
-        self._core = core
-        self._fd = fd
-        self._sizes = key_size, value_size
-        self._free: list[_Cell] = []
-        lib = core.lib
-        self._lookup = lib.ebpfasm_held_lookup if quick else lib.ebpfasm_map_lookup
-        self._update = lib.ebpfasm_held_update if quick else lib.ebpfasm_map_update
-        self._delete = lib.ebpfasm_held_delete if quick else lib.ebpfasm_map_delete
-        self._take = lib.ebpfasm_held_take if quick else lib.ebpfasm_map_take
-
-    def close(self) -> None:
-        """Make every later call fail with EBADF."""
-        self._fd = _NO_FD
-        self._free = []
-
-    def _new_cell(self) -> _Cell:
-        ffi = self._core.ffi
-        key_size, value_size = self._sizes
-        memory = [ffi.new("unsigned char[]", max(size, 1)) for size in self._sizes]
-        places = [int(ffi.cast("uintptr_t", each)) for each in memory]
-        attributes = ffi.new("struct ebpfasm_element *")
-        attributes.map_fd = self._fd
-        attributes.key = places[0] if key_size else 0
-        attributes.value = places[1]
-        return _Cell(
-            memoryview(ffi.buffer(memory[0], key_size)),
-            memoryview(ffi.buffer(memory[1], value_size)),
-            int(ffi.cast("uintptr_t", attributes)),
-            attributes,
-            memory,
-        )
-
-    def lookup(self, key: Bytes, flags: int = 0) -> bytes | None:
-        """Read a value, None where there is none."""
-        return self._read(self._lookup, key, flags)
-
-    def take(self, key: Bytes, flags: int = 0) -> bytes | None:
-        """Read a value and delete it, None where there is none."""
-        return self._read(self._take, key, flags)
-
-    def _read(self, call: Callable[[int], int], key: Bytes, flags: int) -> bytes | None:
-        free = self._free
-        try:
-            cell = free.pop()
-        except IndexError:
-            cell = self._new_cell()
-        there, value, place, attributes, _ = cell
-        there[:] = key
-        if flags:
-            attributes.flags = flags
-        result = call(place)
-        found = None if result else value.tobytes()
-        if flags:
-            attributes.flags = 0
-        free.append(cell)
-        if result and result != -errno.ENOENT:
-            raise OSError(-result, os.strerror(-result))
-        return found
-
-    def update(self, key: Bytes, value: Bytes, flags: int = 0) -> None:
-        """Write a value."""
-        free = self._free
-        try:
-            cell = free.pop()
-        except IndexError:
-            cell = self._new_cell()
-        there, room, place, attributes, _ = cell
-        there[:] = key
-        room[:] = value
-        attributes.flags = flags
-        result = self._update(place)
-        attributes.flags = 0
-        free.append(cell)
-        if result:
-            raise OSError(-result, os.strerror(-result))
-
-    def delete(self, key: Bytes) -> bool:
-        """Delete; False where there is nothing."""
-        free = self._free
-        try:
-            cell = free.pop()
-        except IndexError:
-            cell = self._new_cell()
-        cell.key[:] = key
-        result = self._delete(cell.place)
-        free.append(cell)
-        if result and result != -errno.ENOENT:
-            raise OSError(-result, os.strerror(-result))
-        return not result
-
-    def holds(self, value: Bytes) -> bool:
-        """Ask a filter, whose look-up reads the value."""
-        free = self._free
-        try:
-            cell = free.pop()
-        except IndexError:
-            cell = self._new_cell()
-        cell.value[:] = value
-        result = self._lookup(cell.place)
-        free.append(cell)
-        if result and result != -errno.ENOENT:
-            raise OSError(-result, os.strerror(-result))
-        return not result
+    made: Elements = objects.Elements(fd, key_size, value_size, type in _QUICK)
+    return made
 
 
 class PlainElements:

@@ -10,15 +10,17 @@ from typing import Any, ClassVar, NoReturn, Self
 
 from ebpfasm.ir.codecs import key_codec, type_name, value_codec
 from ebpfasm.ir.mapping import ANY, CPU, ElementMapping, Pairs
+from ebpfasm.ir.native_codecs import codec_decoder
 from ebpfasm.ir.prefixes import Prefix
 from ebpfasm.ir.specs import MapSpec
-from ebpfasm.ir.values import Codec, PerCpu
+from ebpfasm.ir.values import Codec, PerCpu, Plain
+from ebpfasm.native import native_objects
 from ebpfasm.runtime import syscall
 from ebpfasm.runtime.cpus import possible_cpus
 from ebpfasm.runtime.info.map import MapInfo, read_map_info
 from ebpfasm.runtime.loading.create import ALONE, Making, completed, create_map
 from ebpfasm.runtime.maps.batches import BatchMapping
-from ebpfasm.runtime.maps.elements import Bytes, elements_of
+from ebpfasm.runtime.maps.elements import Bytes, Subscripts, elements_of
 from ebpfasm.runtime.maps.memory import SharedMapping
 from ebpfasm.runtime.maps.reading import UNSUPPORTED, Reading, read_chunks
 from ebpfasm.runtime.maps.walk import Chunk, walk
@@ -28,7 +30,7 @@ from ebpfasm.runtime.refusals import name_of, refused
 _NEXT = struct.Struct("=IxxxxQQQ")  # map_fd, key, next_key, flags
 
 
-class Map(Pinnable, BatchMapping, SharedMapping, ElementMapping):
+class Map(Subscripts, Pinnable, BatchMapping, SharedMapping, ElementMapping):
     """An open map. Keys and values have the types that BTF gives them, else by C type or size.
 
     Values of per-CPU maps are tuples, one value for each possible CPU. Iterating reads the whole
@@ -40,19 +42,12 @@ class Map(Pinnable, BatchMapping, SharedMapping, ElementMapping):
     a forked child has the map too, and closing it there closes nothing here.
     """
 
-    # Of maps of integers, see integers.IntegerMap. A default here would make it slow to read.
-    _tag: int | None
     kinds: ClassVar[dict[str, type[Map]]] = {}  # by map type, where a type has a class of its own
 
     def __new__(cls, spec: MapSpec, fd: int, **types: Any) -> Self:
         """Make an object of the class for the map's type."""
         if cls is Map:
             cls = Map.kinds.get(type_name(spec), Map)  # type: ignore[assignment]
-        if cls is Map:
-            from ebpfasm.runtime.maps.integers import integer_class
-
-            found = integer_class(type_name(spec), key_codec(spec), value_codec(spec, 1), fd)
-            cls = found or Map  # type: ignore[assignment]
         return super().__new__(cls)
 
     def __init__(
@@ -87,20 +82,18 @@ class Map(Pinnable, BatchMapping, SharedMapping, ElementMapping):
         if value is not None:
             typed = value_codec(self.spec, possible_cpus())
             self._value = typed if value is dict else adapted(typed, value)
-        self._choose_class()
+        self._find_way()
         return self
 
-    def _choose_class(self) -> None:
-        """Take the class with the shortest way to elements that look as these do."""
-        from ebpfasm.runtime.maps import integers
-
-        if type(self) not in (Map, integers.IntegerMap, integers.WideIntegerMap):
+    def _find_way(self) -> None:
+        """Tell the native core how keys and values look, where nothing else is done to them."""
+        objects = native_objects()
+        if objects is None or type(self) is not Map or not self.key_size:
             return
-        found = integers.integer_class(self.type, self._key, self._value, self.fd)
-        if type(self) is not (found or Map):  # it makes attributes slower, so only where it must
-            self.__class__ = found or Map
-        if found:
-            self._tag = integers.tag_of(self._key, self._value, self.fd)
+        key, value, elements = self._key, self._value, self._elements
+        if isinstance(elements, objects.Elements):
+            read = codec_decoder(objects, value)
+            self._direct(elements, _code(key), key.pack, _code(value), value.pack, read)
 
     @classmethod
     def create(
@@ -243,7 +236,9 @@ class Map(Pinnable, BatchMapping, SharedMapping, ElementMapping):
 
     # ---- the mapping
 
-    def __getitem__(self, key: Any) -> Any:
+    # In what Subscripts does not settle itself.
+
+    def _getitem(self, key: Any) -> Any:
         # As lookup_bytes, without the steps between.
         raw = self._key.pack(key)
         try:
@@ -254,7 +249,10 @@ class Map(Pinnable, BatchMapping, SharedMapping, ElementMapping):
             raise KeyError(key)
         return self._value.unpack(value)
 
-    def __delitem__(self, key: Any) -> None:
+    def _setitem(self, key: Any, value: Any) -> None:
+        self.put(key, value)
+
+    def _delitem(self, key: Any) -> None:
         raw = self._key.pack(key)
         try:
             found = self._elements.delete(raw)
@@ -348,6 +346,7 @@ class Map(Pinnable, BatchMapping, SharedMapping, ElementMapping):
 
     def close(self) -> None:
         """Give the descriptor back. The kernel frees the map with its last user."""
+        self._direct()
         self._elements.close()
         super().close()
 
@@ -363,6 +362,11 @@ class Map(Pinnable, BatchMapping, SharedMapping, ElementMapping):
             raise ValueError(f"{type(self).__name__} is closed") from None
         why = self.reason(verb, name_of(number), key)
         raise refused("map-operation", f"{verb} map {self.name!r}", number, why=why) from None
+
+
+def _code(codec: Codec) -> str:
+    """The letter of a plain integer, empty for what is more."""
+    return codec.code if isinstance(codec, Plain) and codec.integer else ""
 
 
 def _by_btf(codec: Codec) -> Codec:

@@ -13,8 +13,9 @@ from collections.abc import Iterator
 from itertools import chain
 from typing import TYPE_CHECKING, Any
 
+from ebpfasm.ir.native_codecs import codec_decoder
 from ebpfasm.ir.values import Codec
-from ebpfasm.native import native_core
+from ebpfasm.native import native_core, native_objects
 from ebpfasm.runtime import syscall
 from ebpfasm.runtime.maps.walk import Chunk, first_items, walk
 from ebpfasm.runtime.refusals import ENOTSUPP
@@ -53,13 +54,23 @@ class Reading:
         return sum(each.length for each in self._chunks)
 
     def __iter__(self) -> Iterator[tuple[Any, Any]]:
-        return chain.from_iterable(
-            zip(self._keys(each), self._values(each), strict=True) for each in self._slices()
-        )
+        objects = native_objects()
+        if objects is None:
+            return chain.from_iterable(
+                zip(self._keys(each), self._values(each), strict=True) for each in self._slices()
+            )
+        sizes = self._key.size, self._value.size
+        read = codec_decoder(objects, self._key), codec_decoder(objects, self._value)
+        made = [objects.pairs(*read, *each, *sizes) for each in self._chunks]
+        return made[0] if len(made) == 1 else chain.from_iterable(made)
 
     def only_keys(self) -> Iterator[Any]:
         """The keys alone."""
         return chain.from_iterable(map(self._keys, self._slices()))
+
+    def only_values(self) -> Iterator[Any]:
+        """The values alone."""
+        return chain.from_iterable(map(self._values, self._slices()))
 
     def _slices(self) -> Iterator[Chunk]:
         """The items in portions, so that a loop that forgets them stays in the same memory."""

@@ -1,8 +1,7 @@
 /*
  * What the C files offer to Python. The headers in api/ hold declarations only: cffi reads them too,
- * and it knows no preprocessor. Every function works on plain buffers and knows no Python type. All
- * but those named ebpfasm_held_... (held.h) run without the interpreter's lock. Failure is a negative
- * errno.
+ * and it knows no preprocessor. Every function works on plain buffers, knows no Python type and runs
+ * without the interpreter's lock. Failure is a negative errno.
  */
 #ifndef EBPFASM_NATIVE_H
 #define EBPFASM_NATIVE_H
@@ -17,7 +16,6 @@
 #include "api/pcap.h"
 #include "api/rings.h"
 #include "api/syscall.h"
-#include "api/testrun.h"
 #include "api/text.h"
 #include "api/vm.h"
 #include "api/xsk.h"

@@ -99,6 +99,102 @@ long ebpfasm_ring_read(const ebpfasm_ring *ring, ebpfasm_records *records)
     return result;
 }
 
+/* Skip what was overwritten before it was read. Returns how far ahead the producer is. */
+static unsigned long catch_up(const ebpfasm_ring *ring, const unsigned long *oldest,
+                              unsigned long *at, uint64_t *lost)
+{
+    unsigned long first = __atomic_load_n(oldest, __ATOMIC_ACQUIRE);
+
+    if ((long)(first - *at) > 0) {
+        *lost += first - *at;
+        *at = first;
+    }
+    return __atomic_load_n(ring->producer, __ATOMIC_ACQUIRE) - *at;
+}
+
+/*
+ * Copy the record at `at` out, and see afterwards whether it was there all the time: what the kernel
+ * overwrites it first takes out of the ring, by moving *oldest on. 0, with its step, FULL or an error,
+ * or AGAIN where it went. A header that is read while it goes may say anything.
+ */
+#define AGAIN 2
+
+static long take_before_it_goes(const ebpfasm_ring *ring, const unsigned long *oldest,
+                                ebpfasm_records *records, unsigned long at, unsigned long ahead,
+                                unsigned long *step)
+{
+    const unsigned char *place = ring->data + (at & ((unsigned long)ring->size - 1));
+    uint32_t header = __atomic_load_n((const uint32_t *)place, __ATOMIC_ACQUIRE);
+    uint32_t length = header & ~(BUSY | DISCARD);
+    int fits = step_of(length) <= ahead && ahead <= ring->size;
+    unsigned char *to = NULL;
+    long why = 0;
+
+    *step = 0;
+    if (fits && header == length) {
+        if (records->length && length != records->length)
+            why = record_misfit(records, length);
+        else
+            to = record_place(records, length, &why);
+        if (to)
+            memcpy(to, place + HEADER, length);
+    }
+    __atomic_thread_fence(__ATOMIC_ACQUIRE);
+    if ((long)(__atomic_load_n(oldest, __ATOMIC_RELAXED) - at) > 0)
+        return AGAIN;
+    if (ahead > ring->size)
+        return -EBADMSG;
+    if (header & BUSY)
+        return 0;
+    if (!fits)
+        return -EBADMSG;
+    if (to)
+        record_done(records, length);
+    else if (header == length)
+        return why;
+    *step = step_of(length);
+    return 0;
+}
+
+static long pass_overwritable(const ebpfasm_ring *ring, const unsigned long *oldest,
+                              ebpfasm_records *records, unsigned long *at, uint64_t *lost)
+{
+    unsigned long ahead, step;
+    long result;
+
+    while ((ahead = catch_up(ring, oldest, at, lost)) != 0) {
+        if (*at & 7)
+            return -EBADMSG;
+        result = take_before_it_goes(ring, oldest, records, *at, ahead, &step);
+        if (result == AGAIN)
+            continue;
+        if (result != 0 || step == 0)
+            return result;
+        *at += step;
+    }
+    return 0;
+}
+
+long ebpfasm_ring_read_overwritable(const ebpfasm_ring *ring, const unsigned long *oldest,
+                                    ebpfasm_records *records, uint64_t *lost)
+{
+    unsigned long at, before;
+    long result;
+
+    if (!is_ring(ring))
+        return -EINVAL;
+    at = __atomic_load_n(ring->consumer, __ATOMIC_ACQUIRE);
+    do {
+        before = at;
+        result = pass_overwritable(ring, oldest, records, &at, lost);
+        if (at == before)
+            break;
+        __atomic_store_n(ring->consumer, at, __ATOMIC_RELEASE);
+        __atomic_thread_fence(__ATOMIC_SEQ_CST);
+    } while (result == 0);
+    return result;
+}
+
 long ebpfasm_user_ring_reserve(const ebpfasm_ring *ring, uint32_t length)
 {
     unsigned long consumer, producer, step = step_of(length), place;

@@ -195,6 +195,7 @@ def test_everything_that_does_not_resolve_is_reported_at_its_place_in_one_go() -
         "broken.s:2:1: error[link-function]: there is no function 'missing'\n"
         "   2 | call missing\n"
         "     | ^^^^\n"
+        "   hint: functions that are called stand in .text; in other sections they are programs\n"
         "broken.s:3:1: error[link-map]: there is no map 'lost'\n"
         "   3 | r1 = lost ll\n"
         "     | ^^^^"

@@ -1,8 +1,12 @@
 from __future__ import annotations
 
 import errno
+import gc
+import inspect
 import os
 import struct
+import sys
+import tracemalloc
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
@@ -10,12 +14,15 @@ from pathlib import Path
 import pytest
 
 from ebpfasm.asm import assemble
+from ebpfasm.btf.types import Struct
 from ebpfasm.errors import LoadError, NotSupported
 from ebpfasm.ir import collect
-from ebpfasm.runtime import testrun
+from ebpfasm.runtime import kernel_btf, testrun
 from ebpfasm.runtime.cpus import possible_cpus
 from ebpfasm.runtime.loader import load
+from ebpfasm.runtime.programs import Program
 from ebpfasm.runtime.run import run
+from ebpfasm.runtime.testrun import TestRun
 from tests.runtime.samples import bpftool, counting, descriptors, passing
 
 pytestmark = pytest.mark.kernel
@@ -138,18 +145,29 @@ main:
 """
 
 
+def struct_size(name: str) -> int:
+    """In bytes, as this kernel has it."""
+    types = kernel_btf.vmlinux()
+    (number,) = types.find(Struct, name)
+    found = types.get(number)
+    assert isinstance(found, Struct)
+    return found.size
+
+
 def test_a_context_comes_in_and_goes_out() -> None:
     # __sk_buff.mark, the third word, comes back one larger.
     body = "r2 = *(u32 *)(r1 + 8); r2 += 1; *(u32 *)(r1 + 8) = r2"
     text = CONTEXT.format(section="tc", body=body, result=0)
     with load(assemble(text)) as live:
-        context = bytearray(192)
+        size = struct_size("__sk_buff")
+        context = bytearray(size)
         context[8] = 41
         for _ in range(2):
             out = live.programs["main"].test_run(FRAME, ctx=bytes(context)).ctx_out
-            assert (len(out), out[8]) == (192, 42)
+            assert (len(out), out[8]) == (size, 42)
 
 
+@pytest.mark.needs("syscall programs")
 def test_a_syscall_programs_context_is_changed_in_place() -> None:
     body = "r2 = *(u64 *)(r1 + 0); r2 += 1; *(u64 *)(r1 + 8) = r2"
     text = CONTEXT.format(section="syscall", body=body, result=7)
@@ -168,10 +186,15 @@ def test_a_raw_tracepoint_program_runs_on_the_cpu_that_is_asked_for() -> None:
             assert program.test_run(cpu=cpu).retval == cpu
         with pytest.raises(LoadError, match=r"CPU 4095 is not online \(ENXIO\)"):
             program.test_run(cpu=4095)
+
+
+@pytest.mark.needs("test runs that check what they are given")
+def test_a_cpu_is_not_for_other_programs() -> None:
     with load(passing()) as live, pytest.raises(LoadError, match="only raw_tracepoint ones"):
         live.programs["pass"].test_run(FRAME, cpu=0)
 
 
+@pytest.mark.needs("live frames")
 def test_live_frames_go_where_the_verdict_says() -> None:
     with load(counting()) as live:
         program = live.programs["count"]
@@ -216,13 +239,63 @@ def test_both_paths_into_the_kernel_say_the_same() -> None:
         settings = testrun.Settings(room=200)
         found = []
         for runner in (testrun._Plain(program.fd, False), testrun.runner(program.fd, "xdp")):
-            runner.prepare(settings, b"")
+            runner.prepare(settings, b"", 200)
             found.append(runner.run(FRAME)[:2])
-            runner.prepare(testrun.Settings(room=10), b"")
+            runner.prepare(testrun.Settings(room=10), b"", 200)
             with pytest.raises(OSError, match="No space"):
                 runner.run(FRAME)
             assert runner.needed == len(FRAME)
         assert found == [(2, FRAME), (2, FRAME)]
+
+
+def test_outcomes_stay_as_they_are_while_the_program_goes_on_running() -> None:
+    with load(counting()) as live:
+        program = live.programs["count"]
+        frames = [bytes([n]) * 64 for n in range(10)]
+        kept = [program.test_run(frame) for frame in frames]
+        said = [(each.retval, each.data_out, each.duration_ns, each.ctx_out) for each in kept]
+        for n in range(100):  # those that nobody keeps are written anew
+            program.test_run(bytes([n]) * 32)
+        assert [tuple(each) for each in kept] == said
+        assert [each.data_out for each in kept] == frames
+        assert type(kept[0]) is TestRun
+
+
+def test_test_runs_leave_nothing_behind() -> None:
+    with load(counting()) as live:
+        program = live.programs["count"]
+        before: list[TestRun | None] = [None] * 3
+
+        def run(times: int) -> None:
+            for n in range(times):
+                before[n % 3] = program.test_run(FRAME)
+                program.test_run(bytes([n & 255]) * 64)
+                program.test_run_each([FRAME, bytes(60)])
+                with pytest.raises(LoadError):
+                    program.test_run(b"short")
+
+        def references() -> int:
+            gc.collect()
+            return sys.getrefcount(FRAME)
+
+        run(100)
+        tracemalloc.start()
+        held, (size, _) = references(), tracemalloc.get_traced_memory()
+        run(2000)
+        assert references() == held
+        grown = tracemalloc.get_traced_memory()[0] - size
+        tracemalloc.stop()
+        assert grown < 20_000
+
+
+def test_the_methods_text_is_that_of_the_source() -> None:
+    said = inspect.signature(Program.test_run)
+    assert list(said.parameters) == [
+        "self", "data", "repeat", "ctx", "data_out_size", "cpu", "live_frames", "batch_size",
+    ]  # fmt: skip
+    assert said.parameters["data"].default == b""
+    assert said.parameters["repeat"].kind is inspect.Parameter.KEYWORD_ONLY
+    assert (Program.test_run.__doc__ or "").startswith("Run the program on a frame or context")
 
 
 def test_a_closed_program_does_not_run() -> None:
@@ -272,6 +345,7 @@ def test_more_frames_than_fit_one_call_are_counted_once() -> None:
         assert (len(found), live.maps["counts"][0]) == (10_000, 10_000)
 
 
+@pytest.mark.needs("test runs that check what they are given")
 def test_a_frame_that_cannot_be_run_ends_it() -> None:
     with load(counting()) as live:
         program = live.programs["count"]

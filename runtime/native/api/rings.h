@@ -42,6 +42,14 @@ long ebpfasm_ring_read(const ebpfasm_ring *ring, ebpfasm_records *records);
 uint64_t ebpfasm_ring_unread(const ebpfasm_ring *ring);
 
 /*
+ * The same for a ring whose newest records overwrite the oldest (BPF_F_RB_OVERWRITE): `oldest` is where
+ * the oldest record begins, which the kernel moves on. A record that goes while it is read is not
+ * taken. What went unread is added to *lost, in bytes with headers.
+ */
+long ebpfasm_ring_read_overwritable(const ebpfasm_ring *ring, const unsigned long *oldest,
+                                    ebpfasm_records *records, uint64_t *lost);
+
+/*
  * User space as the producer. Reserve returns where the record's bytes are in the data, -ENOSPC where
  * there is no room now, -E2BIG where there never is, -EBADMSG. Write copies records of one length and
  * returns how many there was room for.

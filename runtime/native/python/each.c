@@ -1,0 +1,286 @@
+/*
+ * The type Each: values of bytes, or pairs of a key and a value, made one by one as a loop asks. What
+ * a loop lets go of is then used again for the next one, and stays in the processor's caches.
+ */
+#include "decode.h"
+
+#include <string.h>
+
+/* Records of one decoder, so many bytes apart. */
+struct column {
+    struct decoder *decoder;
+    Py_buffer buffer;
+    Py_ssize_t stride;
+};
+
+struct each {
+    PyObject_HEAD
+    struct column keys, values; /* keys.decoder is NULL where there are values alone */
+    Py_ssize_t next, count;
+    PyObject *pair; /* the last one, which is used again where nobody kept it */
+    int atoms;      /* whether neither holds other objects */
+    PyObject *dicts[2]; /* the last two, likewise: a loop has one in hand while it asks for another */
+    unsigned turn;
+    int flat; /* whether values are small dicts of what holds no other objects */
+};
+
+static PyObject *at(const struct column *column, Py_ssize_t index)
+{
+    return ebpfasm_decode(column->decoder,
+                          (const unsigned char *)column->buffer.buf + index * column->stride);
+}
+
+/* Large dicts are copies of one that has the names, see decode.c: that is quicker still. */
+static int is_small_and_flat(const struct decoder *d)
+{
+    if (d->make)
+        return 0;
+    for (size_t i = 0; d->code == 'D' && i < d->length; i++)
+        if (!ebpfasm_is_atom(d->parts[i].decoder))
+            return 0;
+    return d->code == 'D';
+}
+
+/* Whether a dict has the names of the decoder's records still, in their order, and no more. */
+static int is_as_made(const struct decoder *d, PyObject *dict)
+{
+    Py_ssize_t at = 0;
+    PyObject *name;
+
+    if ((size_t)PyDict_Size(dict) != d->length)
+        return 0;
+    for (size_t i = 0; i < d->length; i++)
+        if (!PyDict_Next(dict, &at, &name, NULL) || name != d->parts[i].name)
+            return 0;
+    return 1;
+}
+
+/*
+ * The next record as a dict: one that nobody has any more gets the new values, which spares making
+ * and ending one. Meanwhile it is nobody else's, as for pairs.
+ */
+static PyObject *dict_at(struct each *e, Py_ssize_t index)
+{
+    PyObject **kept = &e->dicts[e->turn++ & 1], *dict = *kept;
+    const struct column *column = &e->values;
+    const struct decoder *d = column->decoder;
+
+    *kept = NULL;
+    if (dict && Py_REFCNT(dict) == 1 && is_as_made(d, dict)) {
+        const unsigned char *bytes = (unsigned char *)column->buffer.buf + index * column->stride;
+
+        dict = ebpfasm_fill_dict(d, bytes, dict);
+    } else {
+        Py_XDECREF(dict);
+        dict = at(column, index);
+    }
+    hold(kept, dict);
+    return dict;
+}
+
+/*
+ * Steals both. What goes with the old values may run code that asks for the next pair: until this one
+ * is done it is nobody else's.
+ */
+static PyObject *pair_of(struct each *e, PyObject *key, PyObject *value)
+{
+    PyObject *pair = e->pair, *other;
+
+    e->pair = NULL;
+    if (!pair || Py_REFCNT(pair) != 1) {
+        Py_XDECREF(pair);
+        pair = PyTuple_New(2);
+    } else if (!e->atoms && !PyObject_GC_IsTracked(pair)) {
+        PyObject_GC_Track(pair); /* the collector forgets tuples of what it need not look at */
+    }
+    if (!pair) {
+        Py_DECREF(key);
+        Py_DECREF(value);
+        return NULL;
+    }
+    PyTuple_SetItem(pair, 0, key);
+    PyTuple_SetItem(pair, 1, value);
+    other = e->pair;
+    e->pair = pair;
+    Py_XDECREF(other);
+    Py_INCREF(pair);
+    return pair;
+}
+
+static PyObject *next_of(PyObject *self)
+{
+    struct each *e = (struct each *)self;
+    Py_ssize_t index = e->next;
+    PyObject *key, *value;
+
+    if (index >= e->count)
+        return NULL;
+    e->next = index + 1;
+    if (!e->keys.decoder)
+        return e->flat ? dict_at(e, index) : at(&e->values, index);
+    key = at(&e->keys, index);
+    if (!key)
+        return NULL;
+    value = e->flat ? dict_at(e, index) : at(&e->values, index);
+    if (!value) {
+        Py_DECREF(key);
+        return NULL;
+    }
+    return pair_of(e, key, value);
+}
+
+static PyObject *length_hint(PyObject *self, PyObject *unused)
+{
+    struct each *e = (struct each *)self;
+
+    (void)unused;
+    return PyLong_FromSsize_t(e->count - e->next);
+}
+
+static void free_column(struct column *column)
+{
+    if (column->buffer.obj)
+        PyBuffer_Release(&column->buffer);
+    Py_CLEAR(column->decoder);
+}
+
+static int visit_column(const struct column *column, visitproc visit, void *arg)
+{
+    Py_VISIT((PyObject *)column->decoder);
+    Py_VISIT(column->buffer.obj);
+    return 0;
+}
+
+static int each_traverse(PyObject *self, visitproc visit, void *arg)
+{
+    struct each *e = (struct each *)self;
+    int result = visit_column(&e->keys, visit, arg);
+
+    Py_VISIT(Py_TYPE(self));
+    Py_VISIT(e->pair);
+    Py_VISIT(e->dicts[0]);
+    Py_VISIT(e->dicts[1]);
+    return result ? result : visit_column(&e->values, visit, arg);
+}
+
+static int each_clear(PyObject *self)
+{
+    struct each *e = (struct each *)self;
+
+    e->count = 0; /* nothing comes any more */
+    Py_CLEAR(e->pair);
+    Py_CLEAR(e->dicts[0]);
+    Py_CLEAR(e->dicts[1]);
+    free_column(&e->keys);
+    free_column(&e->values);
+    return 0;
+}
+
+static void each_dealloc(PyObject *self)
+{
+    PyObject_GC_UnTrack(self);
+    each_clear(self);
+    free_object(self);
+}
+
+/* Take a column of so many values. 0, or -1 with an exception. */
+static int fill_column(struct column *column, PyObject *decoder, PyObject *buffer, Py_ssize_t count,
+                       Py_ssize_t stride)
+{
+    Py_ssize_t size, room;
+
+    if (!ebpfasm_is_decoder(decoder)) {
+        PyErr_SetString(PyExc_TypeError, "a Decoder is needed");
+        return -1;
+    }
+    Py_INCREF(decoder);
+    column->decoder = (struct decoder *)decoder;
+    column->stride = stride;
+    if (PyObject_GetBuffer(buffer, &column->buffer, PyBUF_SIMPLE) < 0)
+        return -1;
+    size = (Py_ssize_t)column->decoder->size;
+    room = column->buffer.len - size;
+    if (count < 0 || stride < 0 || (count && room < 0)
+        || (count && stride && count - 1 > room / stride)) {
+        PyErr_SetString(PyExc_ValueError, "there are fewer bytes than that takes");
+        return -1;
+    }
+    return 0;
+}
+
+static struct each *new_each(PyObject *module)
+{
+    PyObject *type = PyObject_GetAttrString(module, "Each"), *made;
+
+    if (!type)
+        return NULL;
+    made = PyType_GenericAlloc((PyTypeObject *)type, 0);
+    Py_DECREF(type);
+    return (struct each *)made;
+}
+
+static PyObject *finished(struct each *e, Py_ssize_t count, int filled)
+{
+    if (filled < 0) {
+        Py_XDECREF((PyObject *)e);
+        return NULL;
+    }
+    e->count = count;
+    e->flat = is_small_and_flat(e->values.decoder);
+    return (PyObject *)e;
+}
+
+/* The values of a decoder in turn: `args` are buffer, count and stride. */
+PyObject *ebpfasm_each(PyObject *module, PyObject *decoder, PyObject *const *args)
+{
+    Py_ssize_t count = PyLong_AsSsize_t(args[1]), stride = PyLong_AsSsize_t(args[2]);
+    struct each *e;
+
+    if (PyErr_Occurred())
+        return NULL;
+    e = new_each(module);
+    return finished(e, count, e ? fill_column(&e->values, decoder, args[0], count, stride) : -1);
+}
+
+/* pairs(decoder, decoder, keys, values, count, stride, stride): keys with their values in turn */
+PyObject *ebpfasm_pairs(PyObject *module, PyObject *args)
+{
+    PyObject *of_keys, *of_values, *keys, *values;
+    Py_ssize_t count, key_stride, value_stride;
+    struct each *e;
+    int filled = -1;
+
+    if (!PyArg_ParseTuple(args, "OOOOnnn:pairs", &of_keys, &of_values, &keys, &values, &count,
+                          &key_stride, &value_stride))
+        return NULL;
+    e = new_each(module);
+    if (e)
+        filled = fill_column(&e->keys, of_keys, keys, count, key_stride);
+    if (filled == 0)
+        filled = fill_column(&e->values, of_values, values, count, value_stride);
+    if (filled == 0)
+        e->atoms = ebpfasm_is_atom(e->keys.decoder) && ebpfasm_is_atom(e->values.decoder);
+    return finished(e, count, filled);
+}
+
+static PyMethodDef methods[] = {
+    {"__length_hint__", length_hint, METH_NOARGS, "how many are left"},
+    {NULL, NULL, 0, NULL},
+};
+
+static PyType_Slot slots[] = {
+    {Py_tp_iter, PyObject_SelfIter},
+    {Py_tp_iternext, next_of},
+    {Py_tp_traverse, each_traverse},
+    {Py_tp_clear, each_clear},
+    {Py_tp_dealloc, each_dealloc},
+    {Py_tp_methods, methods},
+    {0, NULL},
+};
+
+PyType_Spec ebpfasm_each_spec = {
+    .name = "ebpfasm._objects.Each",
+    .basicsize = sizeof(struct each),
+    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_DISALLOW_INSTANTIATION,
+    .slots = slots,
+};
