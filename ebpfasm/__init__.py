@@ -236,7 +236,9 @@ def load(
     btf: Btf | bytes | str | os.PathLike[str] | None = None,
     types: Mapping[str, str] | None = None,
     log_level: int = 0,
-    token: int = 0,
+    token: int | str | os.PathLike[str] | None = None,
+    device: str | int | None = None,
+    offload: bool = False,
 ) -> Collection:
     """Create the maps and load the programs of a collection, or of a file that `open` takes.
 
@@ -249,18 +251,22 @@ def load(
     of .kconfig variables before the kernel's configuration does, as in {"CONFIG_HZ": 250}. CO-RE
     relocations are answered by the running kernel's types, or by `btf`. `types` are `open`'s.
     With a `log_level` (1, 2, or 4 for statistics; linux/bpf.h) each Program keeps the verifier's
-    log. `token` is a BPF token's descriptor.
+    log. `token` is a BPF token's descriptor, or the folder of a BPF file system that hands rights
+    on to this user namespace; without one it is looked for as libbpf does (LIBBPF_BPF_TOKEN_PATH).
+    XDP programs are bound to the network interface `device`, whose metadata they may ask for
+    then; with `offload` its card runs them, and tc programs, and holds their arrays and hashes.
 
     Raises LoadError with the kernel's verdict at the user's own line, and nothing stays open then;
     LinkError and NotSupported where a name, field or type is not to be had here.
     """
     from ebpfasm import ir
     from ebpfasm.runtime import loader
+    from ebpfasm.runtime.loading.device import bound_to
 
     spec = source if isinstance(source, ir.CollectionSpec) else open(source, types=types)
     return loader.load(
         spec, programs=programs, maps=maps, pin_path=pin_path, targets=targets, kconfig=kconfig,
-        btf=btf, log_level=log_level, token=token,
+        btf=btf, log_level=log_level, token=token, device=bound_to(device, offload=offload),
     )  # fmt: skip
 
 

@@ -11,7 +11,7 @@ import sys
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from ebpfasm.errors import EbpfError, Source, Span, error
+from ebpfasm.errors import Diagnostic, EbpfError, Source, Span, error
 from ebpfasm.ir import CollectionSpec, collect, decode, lift
 from ebpfasm.isa.codec import ByteOrder
 
@@ -44,12 +44,11 @@ def open_collection(
     """
     if isinstance(source, bytes):
         return _from_bytes(source, "<bytes>", types)
-    path = Path(source)
-    kind = SUFFIXES.get(path.suffix)
+    path = source if isinstance(source, Path) else Path(source)
     content = read_bytes(path)
     if content.startswith(ELF_MAGIC):
         return _from_bytes(content, str(path), types)
-    match kind:
+    match SUFFIXES.get(path.suffix):
         case "assembly":
             from ebpfasm.asm import assemble
             from ebpfasm.asm.reading.raw import is_llvm_file
@@ -72,7 +71,8 @@ def open_collection(
 def read_bytes(path: Path) -> bytes:
     """A file's content; EbpfError in one sentence where it cannot be read."""
     try:
-        return path.read_bytes()
+        with open(path, "rb", buffering=0) as file:
+            return file.read()
     except OSError as problem:
         raise _failure(
             "file-missing", f"{path}: {(problem.strerror or str(problem)).lower()}"
@@ -88,7 +88,7 @@ def _from_bytes(content: bytes, name: str, types: Mapping[str, str] | None) -> C
     if content.startswith(ELF_MAGIC):
         from ebpfasm.elf import collection_of, read_object
 
-        return collection_of(read_object(content, name), name, types=types)
+        return collection_of(read_object(content, name, whole=False), name, types=types)
     program = lift(decode(content), name=name if name.isidentifier() else "main")
     return collect([program], program.functions)
 
@@ -121,7 +121,12 @@ def _from_python(path: Path, text: str) -> CollectionSpec:
         start = sum(len(line) + 1 for line in text.split("\n")[: (problem.lineno or 1) - 1])
         span = Span(source, start + (problem.offset or 1) - 1, start + (problem.offset or 1))
         raise EbpfError(error("file-kind", f"not Python: {problem.msg}", span)) from None
-    module = runpy.run_path(str(path))
+    try:
+        module = runpy.run_path(str(path))
+    except EbpfError:
+        raise
+    except Exception as problem:
+        raise EbpfError(_stopped(problem, str(path), text)) from problem
     found = [value for value in module.values() if isinstance(value, CollectionSpec)]
     if not found:
         hint = "leave one in a variable: spec = builder.build()"
@@ -131,6 +136,22 @@ def _from_python(path: Path, text: str) -> CollectionSpec:
             "file-kind", f"{path} leaves {len(found)} CollectionSpecs behind, where one is needed"
         )
     return found[0]
+
+
+def _stopped(problem: Exception, name: str, text: str) -> Diagnostic:
+    """What an exception in a builder's module says, at the line of the module that led to it."""
+    import traceback
+
+    message = traceback.format_exception_only(problem)[-1].strip()
+    frames = traceback.extract_tb(problem.__traceback__)
+    numbers = [each.lineno for each in frames if each.filename == name and each.lineno]
+    if not numbers:
+        return error("file-python", f"{name}: {message}")
+    lines = text.split("\n")
+    line = lines[numbers[-1] - 1]
+    start = sum(len(each) + 1 for each in lines[: numbers[-1] - 1])
+    blank = len(line) - len(line.lstrip())
+    return error("file-python", message, Span(Source(name, text), start + blank, start + len(line)))
 
 
 def _failure(code: str, message: str, hint: str | None = None) -> EbpfError:

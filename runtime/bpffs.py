@@ -12,6 +12,11 @@ from ebpfasm.runtime.refusals import refused
 
 DEFAULT = "/sys/fs/bpf"
 
+HINT = (
+    f"pin below {DEFAULT}; where no BPF file system is mounted there: "
+    f"mount -t bpf bpf {DEFAULT}, or ebpfasm.runtime.bpffs.mount()"
+)
+
 _ADMIN = ("CAP_SYS_ADMIN",)
 
 
@@ -47,6 +52,11 @@ def is_mounted(path: str | os.PathLike[str]) -> bool:
     return root_of(path) is not None
 
 
+def holds(path: str | os.PathLike[str]) -> bool:
+    """Whether a name would lie in a BPF file system."""
+    return is_mounted(os.path.dirname(os.path.abspath(path)))
+
+
 def root_of(path: str | os.PathLike[str]) -> str | None:
     """The mount point of the BPF file system that holds an existing path, None for any other."""
     place = os.path.realpath(path)
@@ -75,8 +85,7 @@ def make_folders(path: str) -> list[str]:
         folder = os.path.dirname(folder)
     if missing and not is_mounted(folder):
         message = f"cannot pin to {path!r}: {folder!r} is not in a BPF file system"
-        hint = f"pin below {DEFAULT}; ebpfasm.runtime.bpffs.mount() mounts it where it is missing"
-        raise LoadError(error("pin-failed", message, hint=hint), errno=errno.EPERM)
+        raise LoadError(error("pin-failed", message, hint=HINT), errno=errno.EPERM)
     made: list[str] = []
     for each in missing:
         try:

@@ -8,6 +8,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from ebpfasm.closing import Closing
+from ebpfasm.ir.names import Named
 from ebpfasm.ir.specs import VarSpec
 from ebpfasm.isa import sections
 from ebpfasm.runtime.arena import Arena
@@ -39,21 +40,20 @@ class Collection(Closing):
         tables: Mapping[str, Table] = _NO_TABLES,
         arenas: Mapping[str, Arena] = _NO_ARENAS,
     ) -> None:
-        self.programs: Mapping[str, Program] = MappingProxyType(dict(programs))
-        self.maps: Mapping[str, Map] = MappingProxyType(dict(maps))
+        self.programs: Mapping[str, Program] = MappingProxyType(Named("program", programs))
+        self.maps: Mapping[str, Map] = MappingProxyType(Named("map", maps))
         self._tables = tables
         self.arenas = arenas
         self._sections: dict[str, Memory] = dict(arenas)
         for each in variables.values():
             if each.map in maps and each.map not in self._sections:
                 self._sections[each.map] = Section(maps[each.map])
-        self.variables: Mapping[str, Variable] = MappingProxyType(
-            {
-                name: Variable(each, self._sections[each.map])
-                for name, each in variables.items()
-                if each.map in self._sections
-            }
-        )
+        live = {
+            name: Variable(each, self._sections[each.map])
+            for name, each in variables.items()
+            if each.map in self._sections
+        }
+        self.variables: Mapping[str, Variable] = MappingProxyType(Named("variable", live))
 
     def attach(self) -> Links:
         """Attach every program whose section says to what, and register struct_ops tables.

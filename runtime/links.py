@@ -196,7 +196,7 @@ class BpfLink(Link):
             raise refused("attach-failed", "ask about a link", refusal.errno or 0) from None
 
     def update(self, program: Attachable, *, expected: Attachable | None = None) -> None:
-        """Put another program in place of the link's. See Link.update."""
+        """Put another program in place of the link's. Raises as Link.update does."""
         flags = 0 if expected is None else CONSTANTS["BPF_F_REPLACE"]
         old = 0 if expected is None else expected.fd
         try:
@@ -211,10 +211,17 @@ class BpfLink(Link):
             if expected is not None and number in _OTHER:
                 why = "the program in place is another one"
                 raise refused("attach-failed", what, number, why=why) from None
-            raise refused("attach-failed", what, number, needs=NETWORK) from None
+            why = "it is of another type, or was loaded for another hook"
+            why = why if number == errno.EINVAL else ""
+            raise refused("attach-failed", what, number, why=why, needs=NETWORK) from None
 
     def pin(self, path: str | os.PathLike[str]) -> None:
         """Give the link a name in a BPF file system. See Link.pin."""
+        if self._pin and os.path.lexists(self._pin):
+            message = f"cannot pin {self!r}: it is pinned to {self._pin!r} already"
+            raise LoadError(
+                error("pin-failed", message, hint="unpin() it first"), errno=errno.EEXIST
+            )
         pins.pin(self.fd, path, repr(self))
         self._pin = os.fspath(path)
         self._stays = True
@@ -265,7 +272,7 @@ class Links(Link):
         return self.links[0].info()
 
     def update(self, program: Attachable, *, expected: Attachable | None = None) -> None:
-        """Put another program in place in each of the links. See Link.update."""
+        """Put another program in place in each of the links. Raises as Link.update does."""
         self._check_open()
         for each in self.links:
             each.update(program, expected=expected)

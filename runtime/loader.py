@@ -17,13 +17,16 @@ from ebpfasm.errors import LoadError, error
 from ebpfasm.ir.contents import Contents
 from ebpfasm.ir.link import link
 from ebpfasm.ir.specs import CollectionSpec, MapSpec, ProgramSpec, data_section
+from ebpfasm.ir.tables import is_table
 from ebpfasm.isa.codec import ByteOrder
 from ebpfasm.isa.constants import CONSTANTS
 from ebpfasm.runtime import syscall
 from ebpfasm.runtime.collection import Collection
 from ebpfasm.runtime.loading import externs
 from ebpfasm.runtime.loading.create import Making
+from ebpfasm.runtime.loading.device import NO_DEVICE, Device
 from ebpfasm.runtime.loading.fill import Filling
+from ebpfasm.runtime.loading.jump_tables import jump_tables
 from ebpfasm.runtime.loading.kconfig import Value
 from ebpfasm.runtime.loading.kconfig import values as kconfig_values
 from ebpfasm.runtime.loading.kernel_symbols import KernelTypes
@@ -34,6 +37,7 @@ from ebpfasm.runtime.loading.relocate import CoreRelocations, poisons_of
 from ebpfasm.runtime.loading.struct_ops import Table, laid_out
 from ebpfasm.runtime.loading.targets import Target
 from ebpfasm.runtime.loading.targets import resolve as resolve_target
+from ebpfasm.runtime.loading.tokens import token_of
 from ebpfasm.runtime.maps import Map
 from ebpfasm.runtime.programs import Program
 
@@ -51,7 +55,8 @@ def load(
     kconfig: Mapping[str, Value] | None = None,
     btf: Btf | bytes | str | os.PathLike[str] | None = None,
     log_level: int = 0,
-    token: int = 0,
+    token: int | str | os.PathLike[str] | None = None,
+    device: Device = NO_DEVICE,
 ) -> Collection:
     """Create a collection's maps and load its programs, in their order.
 
@@ -61,10 +66,16 @@ def load(
     the kernel lacks its types.
     """
     _check_order(spec)
-    with ExitStack() as opened, ExitStack() as needed:
-        kernel = needed.enter_context(KernelTypes())
+    with (
+        ExitStack() as opened,
+        KernelTypes() as kernel,
+        token_of(token) as token_fd,
+        ObjectBtf(spec.debug, spec.kconfig, token_fd) as object,
+    ):
         chosen = _chosen(spec, programs)
         specs = _map_specs(spec, kconfig or {})
+        _check_names("map", "replaced", maps or {}, specs)
+        _check_names("program", "bound", targets or {}, spec.programs)
         tables = {
             name: laid_out(each, kernel)
             for name, each in specs.items()
@@ -73,20 +84,20 @@ def load(
         found = externs.resolve(
             chosen.values(), None if spec.debug is None else spec.debug.btf, kernel
         )
-        object = needed.enter_context(ObjectBtf(spec.debug, spec.kconfig))
-        making = Making(object, spec.name, token)
+        making = Making(object, spec.name, token_fd, device)
         maker = MapMaker(opened, making, pin_path=pin_path, replace_maps=maps or {}, tables=tables)
         live = {
             name: maker.make(each)
             for name, each in specs.items()
-            if each.autocreate or name in (maps or {})
+            if (each.autocreate and not is_table(each)) or name in (maps or {})
         }
         maker.fill(live)
         target = None if btf is None else BtfIndex.of(btf)
         loading = _Loading(
             CoreRelocations(spec.debug, target),
             Filling(live, found, _ORDER, specs.keys() - live.keys()),
-            object, kernel, found.fd_array, _Bindings(tables, targets or {}), log_level, token,
+            object, kernel, found.fd_array, _Bindings(tables, targets or {}), log_level, token_fd,
+            device,
         )  # fmt: skip
         loaded = loading.load(chosen, opened)
         _bind(loaded, [live[name] for name in live if data_section(name) == ".rodata"])
@@ -96,13 +107,22 @@ def load(
         return Collection(loaded, live, spec.variables, tables, maker.arenas)
 
 
+def _check_names(what: str, done: str, given: Iterable[str], there: Mapping[str, object]) -> None:
+    """See that every name that was given is one of the collection's. Raises LoadError."""
+    for name in given:
+        if name not in there:
+            from ebpfasm.asm.spelling import did_you_mean
+
+            hint = did_you_mean(name, there) or f"there are {', '.join(there) or 'none'}"
+            message = f"there is no {what} {name!r} to be {done}"
+            raise LoadError(error("load-failed", message, hint=hint), errno=errno.EINVAL)
+
+
 def load_program(spec: ProgramSpec, maps: Mapping[str, Map], *, log_level: int = 0) -> Program:
     """Load one program over maps that are open already. Raises what `load` raises."""
-    with ExitStack() as needed:
-        kernel = needed.enter_context(KernelTypes())
-        debug = spec.debug.object if spec.debug is not None else None
+    debug = spec.debug.object if spec.debug is not None else None
+    with KernelTypes() as kernel, ObjectBtf(debug) as object:
         found = externs.resolve([spec], None if debug is None else debug.btf, kernel)
-        object = needed.enter_context(ObjectBtf(debug))
         return _Loading(
             CoreRelocations(debug, None), Filling(maps, found, _ORDER), object, kernel,
             found.fd_array, _Bindings({}, {}), log_level, 0,
@@ -147,11 +167,12 @@ class _Loading:
         bindings: _Bindings,
         log_level: int,
         token: int,
+        device: Device = NO_DEVICE,
     ) -> None:
         self._core, self._filling = core, filling
         self._object, self._kernel = object, kernel
         self._fd_array, self._bindings = fd_array, bindings
-        self._log_level, self._token = log_level, token
+        self._log_level, self._token, self._device = log_level, token, device
 
     def load(self, specs: Mapping[str, ProgramSpec], opened: ExitStack) -> dict[str, Program]:
         """Load all, or raise a LoadError that tells of every one that was refused."""
@@ -174,12 +195,15 @@ class _Loading:
         target, attach_type = self._bindings.find(spec, self._kernel)
         relocated, missing = self._core.apply(spec)
         linked = link(relocated)
-        filled = self._filling.fill(linked, image(linked, byteorder=_ORDER))
-        poisons = {**filled.poisons, **poisons_of(linked, missing)}
-        with self._object.of(linked) as debug:
+        with (
+            jump_tables(linked, self._filling.maps, self._token) as tables,
+            self._object.of(linked) as debug,
+        ):
+            filled = self._filling.fill(linked, image(linked, byteorder=_ORDER), tables)
+            poisons = {**filled.poisons, **poisons_of(linked, missing)}
             return ProgramLoad(
                 linked, kind, filled.code, attach_type, debug, target, self._fd_array,
-                poisons, self._token,
+                poisons, self._token, device=self._device,
             ).load(self._log_level)  # fmt: skip
 
 
@@ -196,11 +220,7 @@ def _chosen(spec: CollectionSpec, wanted: Iterable[str] | None) -> dict[str, Pro
     if wanted is None:
         return {name: each for name, each in spec.programs.items() if each.autoload}
     names = [wanted] if isinstance(wanted, str) else list(wanted)
-    for name in names:
-        if name not in spec.programs:
-            message = f"there is no program {name!r} to be loaded"
-            hint = f"there are {', '.join(spec.programs)}" if spec.programs else None
-            raise LoadError(error("load-failed", message, hint=hint), errno=errno.EINVAL)
+    _check_names("program", "loaded", names, spec.programs)
     return {name: spec.programs[name] for name in spec.programs if name in names}
 
 
@@ -222,7 +242,7 @@ def _put_tables(
     tables: Mapping[str, Table], maps: Mapping[str, Map], programs: Mapping[str, Program]
 ) -> None:
     """Give tables that are registered by a link their value; that alone puts none in use."""
-    fds = {name: each.fd for name, each in programs.items()}
+    fds = {name: each.fd for name, each in programs.items()} if tables else {}
     for name, table in tables.items():
         if maps[name].spec.flags & CONSTANTS["BPF_F_LINK"]:
             maps[name].update_bytes(bytes(4), table.filled(fds))

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import re
 import struct
 
 from ebpfasm.ir.specs import NAME_BYTES
 from ebpfasm.runtime import syscall
+
+_ILLEGAL = re.compile("[^A-Za-z0-9_.]")
 
 
 def kernel_name(name: str) -> bytes:
@@ -14,8 +17,10 @@ def kernel_name(name: str) -> bytes:
     >>> kernel_name("per-packet_statistics")
     b'per_packet_stat'
     """
-    legal = (char if char.isascii() and (char.isalnum() or char in "_.") else "_" for char in name)
-    return "".join(legal).encode("ascii")[:NAME_BYTES]
+    kept = name[:NAME_BYTES]
+    if not (kept.isascii() and kept.isidentifier()):
+        kept = _ILLEGAL.sub("_", kept)
+    return kept.encode("ascii")
 
 
 def text_of(name: bytes) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -15,6 +15,7 @@ from ebpfasm.native import native_core
 from ebpfasm.runtime.run import (
     Contents,
     Engine,
+    kernel_only,
     may_fall_back,
     need_linux,
     reason,
@@ -57,10 +58,13 @@ def run_packets(
     and VmError where the virtual machine stops the program or the capture is damaged.
     """
     fallback = ""
+    if engine == "kernel":
+        kernel_only(options)
     if engine == "kernel" or (engine == "auto" and not options):
         try:
             need_linux()
-            return _in_kernel(program, _listed(packets), maps or {}, packets_out)
+            kconfig = options.get("kconfig")
+            return _in_kernel(program, _listed(packets), maps or {}, packets_out, kconfig)
         except (EbpfError, ImportError) as problem:
             if engine == "kernel" or not may_fall_back(problem):
                 raise
@@ -121,11 +125,15 @@ def _index(core: Any, content: bytes) -> tuple[Any, Any, Any, int]:
 
 
 def _in_kernel(
-    program: ProgramSpec, packets: Sequence[bytes], maps: Contents, packets_out: bool
+    program: ProgramSpec,
+    packets: Sequence[bytes],
+    maps: Contents,
+    packets_out: bool,
+    kconfig: Mapping[str, str | int | bool] | None,
 ) -> PacketsResult:
     from ebpfasm.runtime.loader import load
 
-    with load(alone(program)) as collection:
+    with load(alone(program), kconfig=kconfig) as collection:
         for name, contents in maps.items():
             collection.maps[name].update(contents)
         live = collection.programs[program.name]

@@ -15,6 +15,7 @@ from ebpfasm.frozen import dataclass
 
 # enum perf_type_id
 HARDWARE, SOFTWARE, TRACEPOINT = 0, 1, 2
+BREAKPOINT = 5
 
 # enum perf_hw_id and perf_sw_ids, by perf's own names
 EVENTS: dict[str, tuple[int, int]] = {
@@ -64,6 +65,9 @@ class PerfEvent:
     An event with a ring: what a record holds (PERF_SAMPLE_*), what reading the descriptor says
     (PERF_FORMAT_*), after how many records, or bytes with `watermark`, its reader is woken, and
     whether the kernel fills it backwards, over what is oldest.
+
+    A breakpoint (type 5) stands at the address `config1`, `config2` bytes long, and stops those
+    who read (1), write (2) or execute (4) there: `breakpoint` (HW_BREAKPOINT_*).
     """
 
     type: int
@@ -77,6 +81,7 @@ class PerfEvent:
     wakeup: int = 0
     watermark: bool = False
     write_backward: bool = False
+    breakpoint: int = 0
 
     def packed(self) -> bytearray:
         """The bytes of struct perf_event_attr; the event starts disabled."""
@@ -87,16 +92,19 @@ class PerfEvent:
         flags = sum(_flag(bit) for bit, is_set in bits.items() if is_set)
         return bytearray(_ATTR.pack(
             self.type, _ATTR.size, self.config, self.period, self.sample_type, self.read_format,
-            flags, self.wakeup, 0, self.config1, self.config2,
+            flags, self.wakeup, self.breakpoint, self.config1, self.config2,
         ))  # fmt: skip
 
 
 def open_event(event: PerfEvent, *, pid: int = -1, cpu: int = 0) -> int:
     """Open an event for a process (-1: any) on a CPU (-1: any) and return its descriptor.
 
-    Raises OSError.
+    Raises OSError, ValueError where a number of the event does not fit its field.
     """
-    attributes = event.packed()
+    try:
+        attributes = event.packed()
+    except struct.error as problem:
+        raise ValueError(f"{event} has a number that does not fit: {problem}") from None
     buffer = (ctypes.c_char * len(attributes)).from_buffer(attributes)
     call = ctypes.CDLL(None, use_errno=True).syscall
     call.restype = ctypes.c_long

@@ -47,7 +47,10 @@ def pin(fd: int, path: Path, what: str) -> None:
         number = refusal.errno or 0
         why = _why_not(text, number)
         bpffs.remove_folders(made)
-        raise refused("pin-failed", f"pin {what} to {text!r}", number, why=why) from None
+        hint: str | None = "open that, unpin it (rm does), or take another name"
+        if number != errno.EEXIST:
+            hint = None if bpffs.holds(text) else bpffs.HINT
+        raise refused("pin-failed", f"pin {what} to {text!r}", number, why=why, hint=hint) from None
 
 
 class Pinnable(Descriptor):
@@ -204,10 +207,10 @@ def _why_not(text: str, number: int) -> str:
     match number:
         case errno.EEXIST:
             return "there is something already"
+        case errno.EPERM | errno.EINVAL | errno.ENOENT if not bpffs.holds(text):
+            return _NO_BPFFS
         case errno.ENOENT:
             return "its folder does not exist"
-        case errno.EPERM | errno.EINVAL if not bpffs.is_mounted(os.path.dirname(text) or "."):
-            return _NO_BPFFS
         case errno.EPERM if "." in name:
             return _NO_DOTS
         case _:

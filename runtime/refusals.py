@@ -85,6 +85,7 @@ def refused(
 
 
 def _permission(what: str, needs: tuple[str, ...], span: Location | None) -> Diagnostic:
+    why = _unprivileged() if "CAP_BPF" in needs else ""
     if _capability_count() <= _CAPABILITIES["CAP_BPF"]:
         needs = ("CAP_SYS_ADMIN",)  # before Linux 5.8 this was all there was
     missing = _missing(needs)
@@ -92,12 +93,15 @@ def _permission(what: str, needs: tuple[str, ...], span: Location | None) -> Dia
     names = ",".join(each.lower() for each in missing or needs)
     hint = f"run it as root (sudo), or type: sudo setcap {names}=ep {python}"
     if missing:
-        message = f"cannot {what}: {_and(missing)} missing{_unprivileged()} (EPERM)"
+        message = f"cannot {what}: {_and(missing)} missing{why} (EPERM)"
     elif _in_user_namespace():
         message = (
             f"cannot {what}: {_and(needs)} held only inside a container or user namespace (EPERM)"
         )
-        hint = "run it outside, or start the container with --privileged"
+        hint = (
+            "run it outside, start the container with --privileged, or have a BPF file system hand "
+            "the rights on (a BPF token, Linux 6.9)"
+        )
     else:
         message = (
             f"cannot {what}: the kernel refuses it though {_and(needs)} held (EPERM); "

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import ast
+import doctest
+import pkgutil
 import re
 import subprocess
 import sys
@@ -45,6 +47,25 @@ def test_links_lead_somewhere(page: Path) -> None:
             assert (page.parent / target).exists(), target
 
 
+@pytest.mark.parametrize("page", PAGES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_links_into_pages_lead_to_a_heading(page: Path) -> None:
+    for target, anchor in re.findall(r"\]\(([^):#]*)#([^)]+)\)", page.read_text()):
+        text = (page.parent / target if target else page).read_text()
+        headings = re.findall(r"^#+ (.+)$", text, re.MULTILINE)
+        anchors = {re.sub(r"[^\w\- ]", "", each.lower()).replace(" ", "-") for each in headings}
+        assert anchor in anchors
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_files_and_names_that_pages_mention_exist(page: Path) -> None:
+    for word in re.findall(r"`([^`\n]+)`", page.read_text()):
+        if re.fullmatch(r"(ebpfasm|runtime|tests|tools|docs|examples|benchmarks)/[\w./-]+", word):
+            assert (ROOT / word).exists(), word
+        named = re.fullmatch(r"(ebpfasm(\.[a-zA-Z]\w*)+)(\(.*)?", word)
+        if named is not None:
+            assert pkgutil.resolve_name(named[1]) is not None
+
+
 # Pages that tell how something is done; the others are printed by programs.
 TOLD = [page for page in (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")))
         if page.stem not in ("isa", "errors", "reference")]  # fmt: skip
@@ -84,3 +105,47 @@ def test_every_code_that_is_used_is_explained_and_every_explained_one_is_used() 
     own = {"not-supported", "file-encoding"}  # used where they are explained
     codes = {word for word in used if word in CODES} | own
     assert codes == set(CODES)
+
+
+# What differs from run to run on the examples' pages: numbers, and of per-CPU values how many.
+_NUMBER = re.compile(r"\d[\d,.]*")
+_LISTED = re.compile(r"\[N(, N| N)*\]")
+_SHOWN = re.compile(r"```console\n# ebpfasm example run ([^\n]*)\n(.*?)```", re.DOTALL)
+_NEEDED = {
+    "xdp_stats": pytest.mark.tool("clang"),
+    "object_for_libbpf": pytest.mark.tool("bpftool"),
+    "uprobe_bash_stats": pytest.mark.needs("uprobes"),
+}
+
+
+def captured() -> list[object]:
+    """Examples whose pages show what they print, with the options that are shown."""
+    found: list[object] = []
+    for page in sorted((ROOT / "examples").glob("*/README.md")):
+        match = _SHOWN.search(page.read_text(encoding="utf-8"))
+        name = page.parent.name
+        if match is None or name == "execve_log":  # that is about what others do meanwhile
+            continue
+        marks = [_NEEDED[name]] if name in _NEEDED else []
+        found.append(pytest.param(match[1], match[2], id=name, marks=marks))
+    return found
+
+
+def without_numbers(text: str) -> str:
+    text = _LISTED.sub("[N]", _NUMBER.sub("N", text))
+    return re.sub(r"[ =]+", " ", text)
+
+
+@pytest.mark.kernel
+@pytest.mark.parametrize(("words", "shown"), captured())
+def test_an_example_s_page_shows_what_it_prints(words: str, shown: str) -> None:
+    # Seconds are tenths here: as many lines, but sooner.
+    name, *options = re.sub(r"--duration (\d)", r"--duration 0.\1 --interval 0.1", words).split()
+    if name in ("icmp_pcap", "udp_socket_filter"):
+        options = words.split()[1:]
+    command = [sys.executable, "-m", f"examples.{name}.run", *options]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+    checker = doctest.OutputChecker()
+    flags = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
+    wanted, found = without_numbers(shown), without_numbers(done.stdout)
+    assert checker.check_output(wanted, found, flags), done.stdout

@@ -17,9 +17,9 @@ from tests.support import ROOT
 @pytest.fixture
 def packages(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
     monkeypatch.setattr(sys, "path", [str(ROOT / "tools"), *sys.path])
-    import kernel_vm.packages as packages  # type: ignore[import-not-found]
+    import kernel_vm.packages as packages
 
-    return packages  # type: ignore[no-any-return]
+    return packages
 
 
 @pytest.fixture

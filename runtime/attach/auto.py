@@ -19,7 +19,7 @@ _Way = Callable[["Attachable", Any, _Options, str], "Link"]
 
 
 def attach(program: Attachable, target: Any, options: _Options) -> Link:
-    """Attach by the program's section, or its type where it has none."""
+    """Attach by the program's section, or its type where it has none. Raises NotSupported."""
     match = resolve(program.spec.section, legacy=True) if program.spec.section else None
     if match is not None and match.program_type == program.type:
         word = _word(match.spec)
@@ -42,7 +42,8 @@ def _word(spec: SectionSpec) -> str:
 
 def _needed(program: Attachable, target: Any, what: str) -> Any:
     if target is None:
-        raise impossible(program, f"to which {what}?", hint=f"give attach() the {what}")
+        hint = f"give attach() the {what}; ebpfasm attach has options for it, see its --help"
+        raise impossible(program, f"to which {what}?", hint=hint)
     return target
 
 
@@ -146,6 +147,10 @@ def _tracing(program: Attachable, target: Any, options: _Options, word: str) -> 
     return program.attach_tracing(**options)
 
 
+def _tracing_multi(program: Attachable, target: Any, options: _Options, word: str) -> Link:
+    return program.attach_tracing_multi(_needed(program, target, "functions"), **options)
+
+
 def _lsm(program: Attachable, target: Any, options: _Options, word: str) -> Link:
     _bound(program, target)
     return program.attach_lsm(**options)
@@ -190,6 +195,9 @@ _WAYS: dict[str, _Way] = {
     "netkit/primary": _netkit,
     "netkit/peer": _netkit,
     "tp_btf": _raw_tracepoint,
+    "fentry.multi": _tracing_multi,
+    "fexit.multi": _tracing_multi,
+    "fsession.multi": _tracing_multi,
     "iter": _iter,
     "lsm_cgroup": _cgroup,
     "xdp": _xdp,

@@ -13,6 +13,7 @@ from ebpfasm.asm.spelling import did_you_mean
 from ebpfasm.errors import ElfError, LoadError, error
 from ebpfasm.frozen import dataclass
 from ebpfasm.runtime.attach.failures import impossible
+from ebpfasm.runtime.attach.numbers import check_pid
 from ebpfasm.runtime.attach.perf import no_symbol
 from ebpfasm.runtime.refusals import meaning
 
@@ -33,8 +34,9 @@ class Place:
 def find_binary(program: Attachable, word: str, pid: int | None) -> str:
     """The file for a path, a library's name or a command's, as the process `pid` sees it.
 
-    Raises LoadError.
+    Raises LoadError, ValueError for what is no process.
     """
+    check_pid(pid)
     if "/" in word:
         path: str = _as_seen_by(pid, os.path.abspath(word))
         if os.path.isfile(path):

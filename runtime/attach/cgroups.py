@@ -41,7 +41,7 @@ def attach_cgroup(
     before: Neighbour,
     after: Neighbour,
 ) -> Link:
-    """Attach to a cgroup; `Program.attach_cgroup` tells how."""
+    """Attach to a cgroup; `Program.attach_cgroup` tells how. Raises ValueError."""
     if via not in ("auto", "link", "attach"):
         raise ValueError(f"via is auto, link or attach, not {via!r}")
     if sharing not in _SHARING:
@@ -76,10 +76,10 @@ def _attach_type(program: Attachable, word: str) -> str:
 
 
 def _opened(program: Attachable, cgroup: str | os.PathLike[str] | int) -> int:
-    if isinstance(cgroup, int):
-        return os.dup(cgroup)
-    path = os.fspath(cgroup)
+    path = f"descriptor {cgroup}" if isinstance(cgroup, int) else os.fspath(cgroup)
     try:
+        if isinstance(cgroup, int):
+            return os.dup(cgroup)
         fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     except OSError as problem:
         number = problem.errno or 0

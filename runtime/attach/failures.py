@@ -44,8 +44,14 @@ def impossible(program: Attachable, message: str, *, hint: str | None = None) ->
 def check_type(program: Attachable, *types: str) -> None:
     """See that a program is of one of these types. Raises LoadError."""
     if program.type not in types:
+        from ebpfasm.isa.sections import SECTIONS
+
         wanted = " or ".join(types)
-        raise impossible(program, f"it is of type {program.type or 'unknown'}, not {wanted}")
+        names = [each.name for each in SECTIONS if each.program_type in types]
+        plain = next((name for name in names if "/" not in name), names[0] if names else "")
+        hint = f"put it into a section that says so, such as {plain}" if names else None
+        message = f"it is of type {program.type or 'unknown'}, not {wanted}"
+        raise impossible(program, message, hint=hint)
 
 
 def check_attach_type(program: Attachable, *names: str) -> None:

@@ -54,7 +54,7 @@ def attach_iter(
     tid: int | None,
     pid: int | None,
 ) -> IterLink:
-    """Make an iterator; `Program.attach_iter` tells how."""
+    """Make an iterator; `Program.attach_iter` tells how. Raises ValueError."""
     check_type(program, "tracing")
     check_attach_type(program, "trace_iter")
     if order not in _ORDERS:

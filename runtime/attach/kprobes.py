@@ -26,6 +26,7 @@ from ebpfasm.runtime.attach.failures import (
     in_kernel_types,
     no_links,
 )
+from ebpfasm.runtime.attach.numbers import packed_cookies
 from ebpfasm.runtime.attach.perf import attach_to, no_symbol, open_or_fail
 from ebpfasm.runtime.attach.tracefs import event_id, traceable_functions, tracefs
 from ebpfasm.runtime.links import BpfLink, Link
@@ -236,7 +237,10 @@ def attach_kprobe_multi(
     retprobe: bool,
     cookies: Iterable[int],
 ) -> Link:
-    """Attach to many functions by one link; `Program.attach_kprobe_multi` tells how."""
+    """Attach to many functions by one link; `Program.attach_kprobe_multi` tells how.
+
+    Raises ValueError, LoadError, NotSupported.
+    """
     check_type(program, "kprobe")
     check_attach_type(program, "trace_kprobe_multi", "trace_kprobe_session")
     names = _chosen(program, functions)
@@ -247,7 +251,7 @@ def attach_kprobe_multi(
     kind = "trace_kprobe_session" if session else "trace_kprobe_multi"
     texts = [bytearray(each.encode() + b"\0") for each in names]
     symbols = bytearray(struct.pack(f"={len(texts)}Q", *map(syscall.address, texts)))
-    packed = bytearray(struct.pack(f"={len(values)}Q", *values))
+    packed = packed_cookies(values)
     flags = CONSTANTS["BPF_F_KPROBE_MULTI_RETURN"] if retprobe else 0
     details = _MULTI.pack(flags, len(names), syscall.address(symbols), 0, syscall.address(packed))
     where = f"{len(names)} functions" if len(names) != 1 else names[0]

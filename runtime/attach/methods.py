@@ -26,8 +26,9 @@ class Attachable(Pinnable):
 
     Each method returns a Link, a context manager that detaches at the end of its `with` block,
     and raises LoadError: attach-failed with the kernel's reason in words, permission with the
-    capability that is missing; NotSupported for what this kernel lacks. A `cookie` is a number
-    that the program reads with bpf_get_attach_cookie.
+    capability that is missing; NotSupported for what this kernel lacks; ValueError for options
+    that are none, or that exclude each other. A `cookie` is a number that the program reads with
+    bpf_get_attach_cookie.
     """
 
     spec: ProgramSpec
@@ -64,11 +65,12 @@ class Attachable(Pinnable):
         """Attach to a network interface, by name or index, and return the link.
 
         `mode` is "native" (in the driver), "generic" (in the stack, for any driver), "offload"
-        (on the card) or "auto", which leaves it to the kernel. `via` is "link" for a BPF link,
+        (on the card, for programs that `load(..., device=, offload=True)` put there) or "auto",
+        which leaves it to the kernel. `via` is "link" for a BPF link,
         "netlink", or "auto": a link where the kernel has them for XDP (5.9). `replace` takes
         the place of a program that was attached without a link; it does not come back. Given as
         a program, only that one is replaced (Linux 5.7).
-        Raises LoadError: interface-missing, attach-failed, permission.
+        Raises LoadError: interface-missing, attach-failed, permission; ValueError.
         """
         from ebpfasm.runtime.attach.xdp import attach
 
@@ -384,6 +386,20 @@ class Attachable(Pinnable):
         from ebpfasm.runtime.attach.tracing import attach_tracing
 
         return attach_tracing(self, cookie=cookie)
+
+    def attach_tracing_multi(
+        self, functions: str | Iterable[str], *, cookies: Iterable[int] = ()
+    ) -> Link:
+        """Attach to many functions of the kernel by one link (Linux 7.2).
+
+        `functions` are names, or a pattern ("tcp_*"), with "MODULE:" before them for a module's.
+        The program is to be loaded for it (section fentry.multi, fexit.multi, or fsession.multi,
+        which runs at entry and return). `cookies` is a number for each of the names. Raises
+        ValueError where there are more or fewer.
+        """
+        from ebpfasm.runtime.attach.tracing_multi import attach_tracing_multi
+
+        return attach_tracing_multi(self, functions, cookies=cookies)
 
     def attach_lsm(self, *, cookie: int = 0) -> Link:
         """Attach to the security hook that the program was loaded for; lsm= must name bpf."""

@@ -10,6 +10,7 @@ from ebpfasm.isa.constants import CONSTANTS
 from ebpfasm.isa.kinds import ATTACH_TYPES
 from ebpfasm.runtime import links
 from ebpfasm.runtime.attach.failures import check_type, failed
+from ebpfasm.runtime.attach.numbers import check_number
 from ebpfasm.runtime.links import BpfLink, Link
 from ebpfasm.runtime.refusals import NETWORK
 
@@ -25,13 +26,14 @@ _HOOKS = {"pre_routing": 0, "local_in": 1, "forward": 2, "local_out": 3, "post_r
 def attach_netfilter(
     program: Attachable, family: str, hook: str, *, priority: int, defragment: bool
 ) -> Link:
-    """Attach to a netfilter hook; `Program.attach_netfilter` tells how."""
+    """Attach to a netfilter hook; `Program.attach_netfilter` tells how. Raises ValueError."""
     check_type(program, "netfilter")
     if family not in _FAMILIES:
         raise ValueError(f"family is {' or '.join(_FAMILIES)}, not {family!r}")
     if hook not in _HOOKS:
         raise ValueError(f"hook is one of {', '.join(_HOOKS)}, not {hook!r}")
     flags = CONSTANTS["BPF_F_NETFILTER_IP_DEFRAG"] if defragment else 0
+    check_number("priority", priority, -(1 << 31), (1 << 31) - 1)
     details = _DETAILS.pack(_FAMILIES[family], _HOOKS[hook], priority, flags)
     where = f"netfilter {family} {hook} at priority {priority}"
     try:

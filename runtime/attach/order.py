@@ -15,7 +15,10 @@ Neighbour: TypeAlias = "Attachable | Link | Literal['all'] | None"
 
 
 def placing(before: Neighbour, after: Neighbour) -> tuple[int, int]:
-    """The flags and the descriptor of the neighbour that a place in the order is told by."""
+    """The flags and the neighbour's descriptor that a place in the order is told by.
+
+    Raises ValueError for two places, and for a neighbour that has none.
+    """
     if before is not None and after is not None:
         raise ValueError("give before or after, not both")
     if before is None and after is None:

@@ -7,6 +7,7 @@ import os
 import struct
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from ebpfasm.asm.spelling import did_you_mean
@@ -21,6 +22,7 @@ from ebpfasm.runtime.attach.failures import (
     impossible,
     no_links,
 )
+from ebpfasm.runtime.attach.numbers import check_cookie, check_number, check_pid
 from ebpfasm.runtime.cpus import online_cpus
 from ebpfasm.runtime.info.link import LinkInfo
 from ebpfasm.runtime.links import BpfLink, Link, Links
@@ -37,6 +39,7 @@ from ebpfasm.runtime.refusals import TRACING
 if TYPE_CHECKING:
     from ebpfasm.runtime.attach.methods import Attachable
 
+_MOST_CPUS, _U64_MAX = (1 << 31) - 1, (1 << 64) - 1
 _PERF_EVENT = ATTACH_TYPES.by_name["perf_event"].id
 
 
@@ -120,6 +123,7 @@ def _attach(
     cookie: int,
     cleanup: Callable[[], None] | None,
 ) -> Link:
+    check_cookie(cookie)
     by_link = has_link_type("perf_event")
     if by_link is not False:
         try:
@@ -192,8 +196,12 @@ def attach_perf_event(
     pid: int | None,
     cookie: int,
 ) -> Link:
-    """Attach to a sampled event; `Program.attach_perf_event` tells how."""
+    """Attach to a sampled event; `Program.attach_perf_event` tells how. Raises ValueError."""
     check_type(program, "perf_event")
+    check_pid(pid)
+    check_number("cpu", 0 if cpu is None else cpu, 0, _MOST_CPUS)
+    check_number("period", period, 0, _U64_MAX)
+    check_number("frequency", frequency, 0, _U64_MAX)
     if isinstance(event, int):
         return attach_to(program, os.dup(event), f"perf event {event}", cookie=cookie)
     sampled = _sampled(program, event, period, frequency)
@@ -242,11 +250,11 @@ def _sampled(program: Attachable, event: str | PerfEvent, period: int, frequency
         hint = did_you_mean(event, EVENTS) or f"there are {', '.join(EVENTS)}"
         raise impossible(program, f"there is no perf event {event!r}", hint=hint)
     often = bool(frequency) or not (period or kind.period)
-    return PerfEvent(
-        kind.type, kind.config, kind.config1, kind.config2,
+    return replace(
+        kind,
         period=frequency or period or kind.period or _DEFAULT_FREQUENCY,
         frequency=often or (kind.frequency and not period),
-    )  # fmt: skip
+    )
 
 
 # Samples a second: no multiple of what timers use, so that samples do not march in step with them.

@@ -63,7 +63,7 @@ class ProgAttachment(Attachment):
         self._flags = flags & ~CONSTANTS["BPF_F_REPLACE"]
 
     def update(self, program: Attachable, *, expected: Attachable | None = None) -> None:
-        """Put another program in place (Linux 5.5). See Link.update."""
+        """Put another program in place (Linux 5.5). Raises as Link.update does."""
         self._check_open()
         flags = self._flags | CONSTANTS["BPF_F_REPLACE"]
         old = self._held.program if expected is None else expected.fd

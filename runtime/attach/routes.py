@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from ebpfasm.runtime.attach.failures import check_type, failed, impossible
 from ebpfasm.runtime.attach.held import Held
 from ebpfasm.runtime.attach.interfaces import interface
+from ebpfasm.runtime.attach.numbers import check_number
 from ebpfasm.runtime.info.link import LinkInfo
 from ebpfasm.runtime.links import Attachment, Link
 from ebpfasm.runtime.refusals import NETWORK, refused
@@ -66,6 +67,9 @@ class RouteLink(Attachment):
             self._held.close()
 
 
+_MOST_HEADROOM = 256  # LWT_BPF_MAX_HEADROOM
+
+
 def attach_route(
     program: Attachable,
     destination: str,
@@ -83,6 +87,13 @@ def attach_route(
         raise impossible(program, f"{destination!r} is no network: {problem}") from None
     if program.type == "lwt_seg6local" and network.version != 6:
         raise impossible(program, "segment routing is for IPv6 destinations")
+    if gateway is not None:
+        try:
+            ipaddress.ip_address(gateway)
+        except ValueError as problem:
+            raise impossible(program, f"{gateway!r} is no gateway: {problem}") from None
+    check_number("table", 0 if table is None else table, 0, 0xFFFF_FFFF)
+    check_number("headroom", headroom, 0, _MOST_HEADROOM)
     ifindex, name = interface(iface)
     route: dict[str, Any] = {"dst": str(network), "oif": ifindex}
     route |= {"gateway": gateway} if gateway is not None else {}

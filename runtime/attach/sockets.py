@@ -130,7 +130,7 @@ def _set(target: HasFileno, option: int, value: int) -> None:
 
 
 def attach_sockmap(program: Attachable, map: Map, *, via: str) -> Link:
-    """Attach to the sockets in a map; `Program.attach_sockmap` tells how."""
+    """Attach to the sockets in a map; `Program.attach_sockmap` tells how. Raises ValueError."""
     check_type(program, "sk_msg", "sk_skb")
     if via not in ("auto", "link", "attach"):
         raise ValueError(f"via is auto, link or attach, not {via!r}")
@@ -169,7 +169,11 @@ def attach_netns(program: Attachable, namespace: HasFileno | int | str | None) -
     kind = ATTACH_TYPES.by_name[program.type]
     match namespace:
         case int():
-            fd, name = os.dup(namespace), f"network namespace {namespace}"
+            try:
+                fd, name = os.dup(namespace), f"network namespace {namespace}"
+            except OSError as problem:
+                why = meaning(problem.errno or 0)
+                raise impossible(program, f"no namespace {namespace}: {why}") from None
         case None | str():
             path = namespace or "/proc/thread-self/ns/net"
             try:

@@ -18,6 +18,7 @@ from ebpfasm.runtime.attach.failures import (
 )
 from ebpfasm.runtime.attach.held import Held
 from ebpfasm.runtime.attach.interfaces import interface
+from ebpfasm.runtime.attach.numbers import check_number
 from ebpfasm.runtime.attach.order import Neighbour, placing
 from ebpfasm.runtime.info.link import LinkInfo
 from ebpfasm.runtime.links import Attachment, BpfLink, Link
@@ -42,7 +43,7 @@ def attach_tc(
     after: Neighbour,
     priority: int | None,
 ) -> Link:
-    """Attach to packets of an interface; `Program.attach_tc` tells how."""
+    """Attach to packets of an interface; `Program.attach_tc` tells how. Raises ValueError."""
     check_type(program, "sched_cls")
     if direction not in _PARENTS:
         raise ValueError(f"direction is ingress or egress, not {direction!r}")
@@ -51,6 +52,8 @@ def attach_tc(
     ordered = before is not None or after is not None
     if ordered and (via == "clsact" or priority is not None):
         raise ValueError("before and after are for tcx, a priority is for clsact")
+    if priority is not None:
+        check_number("priority", priority, 1, 0xFFFF)
     ifindex, name = interface(iface)
     if via != "clsact" and priority is None:
         made = _by_link(program, ifindex, name, f"tcx_{direction}", before, after)
@@ -64,7 +67,7 @@ def attach_tc(
 def attach_netkit(
     program: Attachable, iface: str | int, end: str, *, before: Neighbour, after: Neighbour
 ) -> Link:
-    """Attach to a netkit device; `Program.attach_netkit` tells how."""
+    """Attach to a netkit device; `Program.attach_netkit` tells how. Raises ValueError."""
     check_type(program, "sched_cls")
     if end not in ("primary", "peer"):
         raise ValueError(f"end is primary or peer, not {end!r}")

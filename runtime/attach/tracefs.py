@@ -21,7 +21,7 @@ def tracefs() -> Path:
                 return place
         except PermissionError:
             message = f"cannot read {place}: CAP_DAC_READ_SEARCH is missing (EACCES)"
-            hint = "run it as root (sudo)"
+            hint = "run it as root (sudo), or with CAP_DAC_READ_SEARCH"
             raise LoadError(error("permission", message, hint=hint), errno=errno.EACCES) from None
     message = "tracefs is not mounted, and tells the numbers of tracepoints"
     hint = f"sudo mount -t tracefs tracefs {_PLACES[0]}"
@@ -39,7 +39,7 @@ def event_id(category: str, name: str) -> int:
         pass
     except PermissionError:
         message = f"cannot read the tracepoint {category}/{name}: tracefs is root's (EACCES)"
-        hint = "run it as root (sudo)"
+        hint = "run it as root (sudo), or with CAP_DAC_READ_SEARCH"
         raise LoadError(error("permission", message, hint=hint), errno=errno.EACCES) from None
     raise no_tracepoint(f"{category}/{name}")
 

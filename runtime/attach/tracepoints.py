@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from ebpfasm.errors import unsupported
 from ebpfasm.runtime import syscall
 from ebpfasm.runtime.attach.failures import check_type, failed, impossible
+from ebpfasm.runtime.attach.numbers import check_cookie
 from ebpfasm.runtime.attach.perf import attach_to, open_or_fail
 from ebpfasm.runtime.attach.tracefs import event_id, no_tracepoint
 from ebpfasm.runtime.links import BpfLink, Link
@@ -54,8 +55,9 @@ def open_by_name(program: Attachable, name: str, where: str, cookie: int = 0) ->
     """Call BPF_RAW_TRACEPOINT_OPEN; without a name for what the program was loaded for.
 
     Raises FileNotFoundError where there is no such tracepoint, LoadError for other reasons,
-    NotSupported for a cookie before Linux 6.10.
+    NotSupported for a cookie before Linux 6.10, ValueError for none.
     """
+    check_cookie(cookie)
     text = bytearray(name.encode() + b"\0") if name else bytearray()
     place = syscall.address(text)
     packed = (

@@ -18,6 +18,7 @@ from ebpfasm.runtime.attach.failures import (
     failed,
     impossible,
 )
+from ebpfasm.runtime.attach.numbers import check_cookie
 from ebpfasm.runtime.attach.perf import no_symbol
 from ebpfasm.runtime.attach.tracepoints import open_by_name
 from ebpfasm.runtime.info.btf import btf_of
@@ -48,6 +49,7 @@ def attach_lsm(program: Attachable, *, cookie: int) -> Link:
 
 def _attach(program: Attachable, where: str, cookie: int) -> Link:
     """By BPF_RAW_TRACEPOINT_OPEN, which every kernel has; by BPF_LINK_CREATE for a cookie."""
+    check_cookie(cookie)
     if not cookie:
         try:
             return BpfLink("tracing", open_by_name(program, "", where), where)
@@ -84,6 +86,7 @@ def attach_freplace(
 ) -> Link:
     """Replace a function of a loaded program; `Program.attach_freplace` tells how."""
     check_type(program, "ext")
+    check_cookie(cookie)
     name = function or program.spec.attach_target
     if target is None:
         if function is not None and function != program.spec.attach_target:

@@ -24,6 +24,7 @@ from ebpfasm.runtime.attach.failures import (
     no_links,
 )
 from ebpfasm.runtime.attach.kprobes import attach_to_probe, write_probe
+from ebpfasm.runtime.attach.numbers import packed_cookies
 from ebpfasm.runtime.attach.perf import attach_to, open_or_fail
 from ebpfasm.runtime.attach.tracefs import tracefs
 from ebpfasm.runtime.links import BpfLink, Link
@@ -48,7 +49,7 @@ def attach_uprobe(
     cookie: int,
     via: str,
 ) -> Link:
-    """Attach to a function in user space; `Program.attach_uprobe` tells how."""
+    """Attach to a function in user space; `Program.attach_uprobe` tells how. Raises ValueError."""
     check_type(program, "kprobe")
     if via not in ("auto", "perf", "tracefs"):
         raise ValueError(f"via is auto, perf or tracefs, not {via!r}")
@@ -68,7 +69,10 @@ def attach_at(
     counter: int = 0,
     via: str = "auto",
 ) -> Link:
-    """Attach at a place in a file; `counter` is the place there of a reference counter."""
+    """Attach at a place in a file; `counter` is the place there of a reference counter.
+
+    Raises LoadError, NotSupported.
+    """
     kind = "uretprobe" if retprobe else "uprobe"
     where = f"{kind} {place.path}:{place.name}"
     pmu = pmu_type("uprobe") if via != "tracefs" else None
@@ -152,13 +156,13 @@ def attach_multi(
     cookies: list[int],
     counters: list[int],
 ) -> Link:
-    """Make a uprobe_multi link. Raises LoadError, NotSupported before Linux 6.6."""
+    """Make a uprobe_multi link. Raises LoadError, ValueError, NotSupported before Linux 6.6."""
     if cookies and len(cookies) != len(places):
         raise ValueError(f"{len(cookies)} cookies were given for {len(places)} functions")
     session = program.spec.attach_type == "trace_uprobe_session"
     kind = "trace_uprobe_session" if session else "trace_uprobe_multi"
     text = bytearray(os.fsencode(path) + b"\0")
-    tables = [_words([each.offset for each in places]), _words(counters), _words(cookies)]
+    tables = [_words([each.offset for each in places]), _words(counters), packed_cookies(cookies)]
     flags = CONSTANTS["BPF_F_UPROBE_MULTI_RETURN"] if retprobe else 0
     details = _MULTI.pack(
         syscall.address(text), *map(syscall.address, tables), len(places), flags, pid or 0, 0

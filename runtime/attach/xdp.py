@@ -6,12 +6,14 @@ import errno
 from typing import TYPE_CHECKING, NoReturn
 
 from ebpfasm.errors import LoadError, error, unsupported
+from ebpfasm.isa.constants import CONSTANTS
 from ebpfasm.isa.kinds import ATTACH_TYPES
 from ebpfasm.runtime import links
 from ebpfasm.runtime.attach.failures import UNKNOWN, check_type, has_link_type
 from ebpfasm.runtime.attach.held import Held
 from ebpfasm.runtime.attach.interfaces import interface
 from ebpfasm.runtime.info.link import LinkInfo
+from ebpfasm.runtime.info.program import read_program_info
 from ebpfasm.runtime.links import Attachment, BpfLink, Link, Mode, Via
 from ebpfasm.runtime.refusals import NETWORK, meaning, refused
 
@@ -23,6 +25,7 @@ UPDATE_IF_NOEXIST = 1
 REPLACE = 16
 MODES: dict[str, int] = {"auto": 0, "generic": 2, "native": 4, "offload": 8}
 
+_BOUND = CONSTANTS["BPF_F_XDP_DEV_BOUND_ONLY"]
 _XDP = ATTACH_TYPES.by_name["xdp"].id
 
 
@@ -34,13 +37,15 @@ def attach(
     replace: bool | Attachable = False,
     via: Via = "auto",
 ) -> Link:
-    """Attach a loaded program; `Program.attach_xdp` tells how."""
+    """Attach a loaded program; `Program.attach_xdp` tells how. Raises ValueError."""
     if mode not in MODES:
         raise ValueError(f"mode is one of {', '.join(MODES)}, not {mode!r}")
     if via not in ("auto", "link", "netlink"):
         raise ValueError(f"via is auto, link or netlink, not {via!r}")
     check_type(program, "xdp")
     ifindex, name = interface(iface)
+    if mode == "auto" and _offloaded(program):
+        mode = "offload"
     occupied = bool(replace) and via == "auto" and bool(_attached(ifindex))
     by_netlink = via == "netlink" or occupied or not isinstance(replace, bool)
     if not by_netlink:
@@ -89,7 +94,7 @@ class NetlinkLink(Attachment):
             self._put(self._held.program, REPLACE, replace.fd)
 
     def update(self, program: Attachable, *, expected: Attachable | None = None) -> None:
-        """Put another program in place (Linux 5.7). See Link.update."""
+        """Put another program in place (Linux 5.7). Raises as Link.update does."""
         self._check_open()
         check_type(program, "xdp")
         try:
@@ -178,6 +183,14 @@ def _fail(
             hint = f"detach it (ip link set {name} xdp off ends one without a link)"
             if ids:
                 hint = f"bpftool prog show id {ids.split()[0]} tells which it is; {hint}"
+        case errno.EINVAL if program.spec.flags & _BOUND:
+            why = "it was loaded for one interface, and runs in that one's driver only (EINVAL)"
+        case errno.EINVAL if mode == "offload":
+            why = "it was not loaded for this interface's card (EINVAL)"
+            hint = f"load(..., device={name!r}, offload=True) does so where the card can"
+        case errno.EINVAL if mode != "offload" and _offloaded(program):
+            why = f"it was loaded for a card, and cannot run in {mode} mode (EINVAL)"
+            hint = 'use mode "offload"'
         case errno.EOPNOTSUPP | errno.EINVAL if mode in ("offload", "native"):
             why = f"its driver does not take programs in {mode} mode: {meaning(number)}"
             hint = 'use mode "generic", which every interface has'
@@ -191,6 +204,14 @@ def _fail(
         message = f"cannot {what}: {why}"
         raise LoadError(error("attach-failed", message, hint=hint), errno=number)
     raise refused("attach-failed", what, number, needs=NETWORK)
+
+
+def _offloaded(program: Attachable) -> bool:
+    """Whether a card runs the program."""
+    try:
+        return read_program_info(program.fd).ifindex != 0
+    except OSError:
+        return False
 
 
 def _attached(ifindex: int) -> dict[str, int]:

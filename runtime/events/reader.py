@@ -88,6 +88,7 @@ class EventReader(Closing, Generic[SourceT]):
 
     def read_bytes(self, most: int | None = None) -> list[bytes]:
         """Records as bytes, whatever their type is, at most so many; none where there is none."""
+        self._look()
         with self._lock:
             self._check()
             found: list[bytes] = []
@@ -107,6 +108,7 @@ class EventReader(Closing, Generic[SourceT]):
         import numpy as np
 
         _check_timeout(timeout)
+        self._look()
         if out is not None:
             dtype = out.dtype
         kind = np.dtype(self._sources[0].record.numpy() if dtype is None else dtype)
@@ -232,6 +234,9 @@ class EventReader(Closing, Generic[SourceT]):
         rings = ", ".join(source.what for source in self._sources)
         return f"<{type(self).__name__} of {rings}{', closed' if self.closed else ''}>"
 
+    def _look(self) -> None:
+        """What comes before looking into the rings: see whether there are more of them."""
+
     def _is_closed(self) -> bool:
         return self._waiter is None
 
@@ -266,12 +271,13 @@ class EventReader(Closing, Generic[SourceT]):
         """The batches that are there now, each removed only when it is used up."""
         if self._head() is None and not self._take():
             self._wait(timeout)
-        for _ in range(1 + max(source.batches() for source in self._sources)):
+        # What is taken here is given out here: select() does not tell of what lies in the reader.
+        for left in range(max(source.batches() for source in self._sources), -1, -1):
             while (head := self._head()) is not None:
                 yield head
                 self._finished(head)
             try:
-                if self.closed or not self._take():
+                if not left or self.closed or not self._take():
                     return
             except EbpfError:
                 return  # what was read comes first; the next call finds the same
@@ -298,7 +304,11 @@ class EventReader(Closing, Generic[SourceT]):
         return self._wait_for(self._take, timeout)
 
     def _wait_readable(self, timeout: float | None) -> bool:
-        return self._wait_for(lambda: self.available > 0, timeout)
+        def found() -> bool:
+            self._look()
+            return self.available > 0
+
+        return self._wait_for(found, timeout)
 
     def _wait_for(self, found: Callable[[], bool], timeout: float | None) -> bool:
         end = math.inf if timeout is None else time.monotonic() + timeout

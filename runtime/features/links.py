@@ -30,6 +30,7 @@ from ebpfasm.runtime.refusals import ENOTSUPP
 
 _NO_FD = 0xFFFF_FFFF
 _NO_INTERFACE = 0x7FFF_FFFF
+_TOO_MANY = 0xFFFF_FFFF
 _NOWHERE = {errno.EINVAL, errno.EOPNOTSUPP, ENOTSUPP, errno.ENOSYS}
 _NO_SYMBOL = b"ebpfasm_no_such_function\0"
 
@@ -62,6 +63,13 @@ def _functions(program: int, attach: int) -> Attempt:
     names = bytearray(struct.pack("=Q", syscall.address(name)))
     head = struct.pack("=IIII", program, 0, attach, 0)
     more = struct.pack("=IIQQQ", 0, 1, syscall.address(names), 0, 0)
+    return call(syscall.LINK_CREATE, head + more)
+
+
+def _types(program: int, attach: int) -> Attempt:
+    ids = bytearray(4)
+    head = struct.pack("=IIII", program, 0, attach, 0)
+    more = struct.pack("=QQI4x", syscall.address(ids), 0, _TOO_MANY)
     return call(syscall.LINK_CREATE, head + more)
 
 
@@ -102,6 +110,7 @@ _BY_INTERFACE = Way(
     _interface, frozenset({errno.ENODEV, errno.ENXIO}), "a link to an interface that is none"
 )
 _BY_TRAMPOLINE = Way(_open, frozenset({0}), "attaching to a kernel function")
+_BY_TYPES = Way(_types, frozenset({errno.E2BIG}), "a link to more functions than there are")
 _LOADED = Way(_none, frozenset({0}), "a program was loaded for it")
 
 _WAYS: Mapping[str, Way] = MappingProxyType({
@@ -115,6 +124,8 @@ _WAYS: Mapping[str, Way] = MappingProxyType({
     "trace_raw_tp": _BY_TRAMPOLINE, "trace_fentry": _BY_TRAMPOLINE, "trace_fexit": _BY_TRAMPOLINE,
     "trace_fsession": _BY_TRAMPOLINE, "modify_return": _BY_TRAMPOLINE,
     "lsm_mac": _BY_TRAMPOLINE,
+    "trace_fentry_multi": _BY_TYPES, "trace_fexit_multi": _BY_TYPES,
+    "trace_fsession_multi": _BY_TYPES,
     "trace_iter": Way(_iterator, frozenset({0, errno.EBADF}), "a link to an iterator"),
     "trace_kprobe_multi": Way(
         _functions, frozenset({errno.ESRCH, errno.ENOENT}), "a link to a function that is none"

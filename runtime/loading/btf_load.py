@@ -31,9 +31,11 @@ from ebpfasm.btf.types import (
     Var,
 )
 from ebpfasm.errors import BtfError
+from ebpfasm.isa.constants import CONSTANTS
 from ebpfasm.runtime import syscall
 
-_LOAD = struct.Struct("=QQIIII")  # union bpf_attr: data, log, their sizes, log level, what is new
+# union bpf_attr: data, log, their sizes, log level, how long the log is, flags, token
+_LOAD = struct.Struct("=QQIIIIIi")
 
 _INT = Int("int", 4, 32, IntEncoding.SIGNED)
 _PROTO = FuncProto(0, (Param("a", 1),))
@@ -51,45 +53,51 @@ _PROBES: dict[BtfFeature, tuple[BtfType, ...]] = {
 }
 
 
-def load_btf(data: bytes) -> int:
+def load_btf(data: bytes, token: int = 0) -> int:
     """Give an object's BTF to the kernel; 0 where it takes none, which alone stops nothing.
 
     It is given as it is first, and changed where the kernel refuses that.
     """
-    for each in _versions(data):
+    try:
+        return _load(data, token)
+    except OSError as refusal:
+        return 0 if refusal.errno == errno.EPERM else _load_changed(data, token)
+
+
+def _load_changed(data: bytes, token: int) -> int:
+    for each in _versions(data, token):
         try:
-            return _load(each)
+            return _load(each, token)
         except OSError as refusal:
             if refusal.errno == errno.EPERM:
                 return 0  # without the right to load BTF there is none to load the program
     return 0
 
 
-def _versions(data: bytes) -> Iterator[bytes]:
-    yield data
+def _versions(data: bytes, token: int) -> Iterator[bytes]:
     try:
         yield for_kernel(data)
-        yield for_kernel(data, features())
+        yield for_kernel(data, features(token))
     except BtfError:
         return  # such an object has been refused as a file, or has no types to speak of
 
 
 @cache
-def features() -> frozenset[BtfFeature]:
+def features(token: int = 0) -> frozenset[BtfFeature]:
     """What the running kernel's BTF can do, by trying each once."""
-    return frozenset(each for each, types in _PROBES.items() if _takes(types))
+    return frozenset(each for each, types in _PROBES.items() if _takes(types, token))
 
 
-def _takes(types: tuple[BtfType, ...]) -> bool:
+def _takes(types: tuple[BtfType, ...], token: int) -> bool:
     try:
-        os.close(_load(codec.encode(Btf(types), sys.byteorder)))
+        os.close(_load(codec.encode(Btf(types), sys.byteorder), token))
     except OSError:
         return False
     return True
 
 
-def _load(data: bytes) -> int:
+def _load(data: bytes, token: int) -> int:
     raw = bytearray(data)
-    return syscall.bpf(
-        syscall.BTF_LOAD, bytearray(_LOAD.pack(syscall.address(raw), 0, len(raw), 0, 0, 0))
-    )
+    flags = CONSTANTS["BPF_F_TOKEN_FD"] if token else 0
+    attributes = _LOAD.pack(syscall.address(raw), 0, len(raw), 0, 0, 0, flags, token)
+    return syscall.bpf(syscall.BTF_LOAD, bytearray(attributes))

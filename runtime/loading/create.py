@@ -9,16 +9,18 @@ import struct
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from ebpfasm.emit.debug import map_types
 from ebpfasm.errors import LoadError, error, unsupported
+from ebpfasm.frozen import dataclass
 from ebpfasm.ir.specs import NAME_BYTES, MapSpec
 from ebpfasm.isa.constants import CONSTANTS
 from ebpfasm.isa.kinds import MAP_TYPES
 from ebpfasm.runtime import syscall
 from ebpfasm.runtime.cpus import possible_cpus
 from ebpfasm.runtime.loading.btf_load import load_btf
+from ebpfasm.runtime.loading.device import NO_DEVICE, Device
 from ebpfasm.runtime.loading.object_btf import ObjectBtf
 from ebpfasm.runtime.loading.targets import NOWHERE, Target
 from ebpfasm.runtime.objects import kernel_name
@@ -43,12 +45,13 @@ class Making:
     """What a load knows of the maps that it makes.
 
     `object` is the object's BTF, `name` the object's, with which the kernel's names of its data
-    sections begin; `token` is a BPF token's descriptor, 0 for none.
+    sections begin; `token` is a BPF token's descriptor, 0 for none; `device` may hold maps.
     """
 
     object: ObjectBtf | None = None
     name: str = ""
     token: int = 0
+    device: Device = NO_DEVICE
 
 
 ALONE = Making()
@@ -102,22 +105,25 @@ def create_map(
     """
     number = MAP_TYPES.id_of(spec.type) if isinstance(spec.type, str) else spec.type
     if number is None:
+        from ebpfasm.asm.spelling import did_you_mean
+
+        hint = did_you_mean(str(spec.type), MAP_TYPES.by_name)
         message = f"map {spec.name!r}: there is no map type {spec.type!r}"
-        raise LoadError(error("load-failed", message, spec.span), errno=errno.EINVAL)
+        raise LoadError(error("load-failed", message, spec.span, hint=hint), errno=errno.EINVAL)
     flags, node = spec.flags, 0
     if spec.numa_node is not None:
         flags, node = flags | CONSTANTS["BPF_F_NUMA_NODE"], spec.numa_node
     flags |= CONSTANTS["BPF_F_TOKEN_FD"] if making.token else 0
     flags |= CONSTANTS["BPF_F_VTYPE_BTF_OBJ_FD"] if value_type.fd else 0
-    name = map_name(spec, making.name)
+    name, ifindex = map_name(spec, making.name), making.device.of_map(spec)
 
     def create(types: tuple[int, int, int], name: bytes) -> int:
         return syscall.bpf(syscall.MAP_CREATE, bytearray(_CREATE.pack(
             number, spec.key_size, spec.value_size, spec.max_entries, flags, inner_fd, node,
-            name, 0, *types, value_type.btf_id, spec.map_extra, value_type.fd, making.token,
+            name, ifindex, *types, value_type.btf_id, spec.map_extra, value_type.fd, making.token,
         )))  # fmt: skip
 
-    with _types(spec, making.object) as types:
+    with _types(spec, making) as types:
         try:
             return _tried(create, types, name)
         except struct.error:
@@ -167,12 +173,38 @@ def _refusal(spec: MapSpec, code: int) -> LoadError:
         errno.ENOMEM: f"{size} are too much",
     }.get(code, "")
     what = f"create map {spec.name!r}"
-    return refused("load-failed", what, code, why=why, needs=BPF, span=spec.span)
+    hint = _mend(spec) if code == errno.EINVAL else None
+    return refused("load-failed", what, code, why=why, needs=BPF, span=spec.span, hint=hint)
+
+
+def _mend(spec: MapSpec) -> str | None:
+    """What the table of map types has against a description, None where it knows nothing."""
+    row = (
+        MAP_TYPES.find(spec.type) if isinstance(spec.type, str) else MAP_TYPES.by_id.get(spec.type)
+    )
+    if row is None:
+        return None
+    for part, size, sizes in (
+        ("key_size", spec.key_size, row.key_sizes),
+        ("value_size", spec.value_size, row.value_sizes),
+    ):
+        if sizes and size not in sizes:
+            return f"{part} of type {row.name} is {' or '.join(map(str, sizes))}"
+        if not sizes and not size:
+            return f"{part} of type {row.name} cannot be 0"
+    if row.no_entries and spec.max_entries:
+        return f"type {row.name} has no max_entries"
+    if not row.no_entries and not spec.max_entries:
+        return f"type {row.name} needs max_entries of 1 or more"
+    if row.needs_flag and not spec.flags & CONSTANTS[row.needs_flag]:
+        return f"type {row.name} needs the flag {row.needs_flag}"
+    return None
 
 
 @contextmanager
-def _types(spec: MapSpec, object: ObjectBtf | None) -> Iterator[tuple[int, int, int]]:
+def _types(spec: MapSpec, making: Making) -> Iterator[tuple[int, int, int]]:
     """The descriptor of a map's BTF, open for a while, and the ids in it; zeros without one."""
+    object = making.object
     if object is not None and spec.types is not None and object.has(spec.types.btf):
         if spec.type == "struct_ops":
             yield object.fd, 0, 0  # the ids are the kernel's, and it wants to see our BTF
@@ -182,7 +214,7 @@ def _types(spec: MapSpec, object: ObjectBtf | None) -> Iterator[tuple[int, int, 
             yield object.fd, spec.types.key, spec.types.value
         return
     types = map_types(spec, byteorder="little" if sys.byteorder == "little" else "big")
-    fd = load_btf(types.btf) if types is not None else 0
+    fd = load_btf(types.btf, making.token) if types is not None else 0
     if types is None or not fd:
         yield _NO_TYPES
         return

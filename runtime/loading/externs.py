@@ -108,7 +108,8 @@ def _references(programs: Iterable[ProgramSpec]) -> Iterator[_Use]:
     """Kernel symbols with a place where each is used, the first one last: a dict keeps that."""
     for program in programs:
         for stream in (program.instructions, *(each.instructions for each in program.functions)):
-            yield from reversed(list(_of(stream)))
+            if not isinstance(stream, Stream) or stream.body.refs:
+                yield from reversed(list(_of(stream)))
 
 
 def _of(stream: Iterable[Item]) -> Iterator[_Use]:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import errno
 import struct
 from collections.abc import Container, Mapping
+from types import MappingProxyType
 from typing import assert_never
 
 from ebpfasm.emit.code import Image
@@ -25,6 +26,12 @@ from ebpfasm.runtime.loading.log import Poison
 from ebpfasm.runtime.maps import Map
 
 _MASK = 0xFFFF_FFFF
+# A call, and half of a 64-bit immediate.
+_LAYOUTS: dict[ByteOrder, tuple[struct.Struct, struct.Struct]] = {
+    "little": (struct.Struct("<BBhi"), struct.Struct("<I")),
+    "big": (struct.Struct(">BBhi"), struct.Struct(">I")),
+}
+_NO_TABLES: Mapping[str, Map] = MappingProxyType({})
 # Libbpf's POISON_CALL_KFUNC_BASE and POISON_LDIMM64_MAP_BASE
 _MISSING_KFUNC, _MISSING_MAP = 2002000000, 2001000000
 
@@ -59,16 +66,19 @@ class Filling:
         byteorder: ByteOrder,
         left_out: Container[str] = (),
     ) -> None:
-        self._maps, self._externs = maps, externs
+        self.maps, self._externs = maps, externs
         self._left_out = left_out
-        mark = "<" if byteorder == "little" else ">"
-        self._call = struct.Struct(f"{mark}BBhi")
-        self._word = struct.Struct(f"{mark}I")
+        self._call, self._word = _LAYOUTS[byteorder]
         self._big = byteorder == "big"
 
-    def fill(self, linked: LinkedProgram, image: Image) -> Filled:
-        """Fill a program in. Raises LoadError with a diagnostic for every name that is missing."""
-        work = _Work(bytearray(image.code), {}, [])
+    def fill(
+        self, linked: LinkedProgram, image: Image, tables: Mapping[str, Map] = _NO_TABLES
+    ) -> Filled:
+        """Fill a program in; `tables` are maps that only this program has.
+
+        Raises LoadError with a diagnostic for every name that is missing.
+        """
+        work = _Work(bytearray(image.code), {}, [], tables)
         for each in image.relocations:
             match each.ref:
                 case MapRef(name=name):
@@ -97,7 +107,7 @@ class Filling:
     def _map(
         self, work: _Work, slot: int, name: str, linked: LinkedProgram, offset: int | None = None
     ) -> None:
-        live = self._maps.get(name)
+        live = work.tables.get(name) or self.maps.get(name)
         if live is None and name in self._left_out:
             self._poison_map(work, slot, name)
             return
@@ -165,6 +175,7 @@ class _Work:
     code: bytearray
     poisons: dict[int, Poison]
     missing: list[tuple[int, str]]
+    tables: Mapping[str, Map]
 
 
 def _places(linked: LinkedProgram, slots: list[int]) -> dict[int, Location | None]:

@@ -9,15 +9,15 @@ from __future__ import annotations
 import os
 import struct
 import sys
-from array import array
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import field
 from types import MappingProxyType
 
 from ebpfasm.btf.types import DataSec, Types, Var
 from ebpfasm.closing import Closing
 from ebpfasm.emit.debug import debug_info
+from ebpfasm.frozen import dataclass
 from ebpfasm.ir.debug import FunctionDebug, ObjectDebug
 from ebpfasm.ir.link import LinkedProgram
 from ebpfasm.ir.specs import KconfigSpec, ProgramSpec
@@ -64,16 +64,20 @@ class ObjectBtf(Closing):
     """
 
     def __init__(
-        self, debug: ObjectDebug | None, kconfig: Mapping[str, KconfigSpec] = _NO_KCONFIG
+        self,
+        debug: ObjectDebug | None,
+        kconfig: Mapping[str, KconfigSpec] = _NO_KCONFIG,
+        token: int = 0,
     ) -> None:
-        self._debug, self._kconfig = debug, kconfig
+        self._debug, self._kconfig, self._token = debug, kconfig, token
         self._fd: int | None = None
 
     @property
     def fd(self) -> int:
         """The descriptor, open until close()."""
         if self._fd is None:
-            self._fd = 0 if self._debug is None else load_btf(_placed(self._debug, self._kconfig))
+            types = None if self._debug is None else _placed(self._debug, self._kconfig)
+            self._fd = 0 if types is None else load_btf(types, self._token)
         return self._fd
 
     def has(self, types: Types) -> bool:
@@ -94,7 +98,7 @@ class ObjectBtf(Closing):
             yield _from_object(self.fd, linked, functions)
             return
         made = debug_info(linked, byteorder=_ORDER)
-        fd = load_btf(made.btf)
+        fd = load_btf(made.btf, self._token)
         try:
             yield NO_DEBUG if not fd else ProgramDebug(
                 fd, bytearray(made.func_info), bytearray(made.line_info),
@@ -137,13 +141,14 @@ def _functions(program: ProgramSpec) -> list[FunctionDebug] | None:
 
 def _from_object(fd: int, linked: LinkedProgram, functions: list[FunctionDebug]) -> ProgramDebug:
     """Tables of the functions that the program is made of, at the slots where they begin."""
-    info, lines = bytearray(), array("I")
+    info, lines = bytearray(), bytearray()
     complete = True
     for place, each in zip(linked.functions, functions, strict=True):
         info += _FUNC_INFO.pack(place.slot, each.func)
         own = each.lines_at(place.slot)
         # The kernel wants a line for each function's first instruction, or no lines at all.
         complete = complete and bool(own) and own[0] == place.slot
-        lines += own
-    line_info = bytearray(lines.tobytes()) if complete else bytearray()
-    return ProgramDebug(fd, info, line_info, _FUNC_INFO.size, _LINE_SIZE if complete else 0)
+        lines += memoryview(own).cast("B")
+    if not complete:
+        return ProgramDebug(fd, info, bytearray(), _FUNC_INFO.size, 0)
+    return ProgramDebug(fd, info, lines, _FUNC_INFO.size, _LINE_SIZE)

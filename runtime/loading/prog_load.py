@@ -5,15 +5,17 @@ from __future__ import annotations
 import errno
 import struct
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 
 from ebpfasm.errors import LoadError, NotSupported, error, unsupported
+from ebpfasm.frozen import dataclass
 from ebpfasm.ir.link import LinkedProgram
 from ebpfasm.ir.specs import ProgramSpec
 from ebpfasm.isa import sections
 from ebpfasm.isa.constants import CONSTANTS
 from ebpfasm.isa.kinds import ATTACH_TYPES, PROGRAM_TYPES
 from ebpfasm.runtime import syscall
+from ebpfasm.runtime.loading.device import NO_DEVICE, Device
 from ebpfasm.runtime.loading.log import Poison, diagnose
 from ebpfasm.runtime.loading.object_btf import NO_DEBUG, ProgramDebug
 from ebpfasm.runtime.loading.targets import NOWHERE, Target
@@ -55,6 +57,7 @@ class ProgramLoad:
     poisons: Mapping[int, Poison] = field(default_factory=dict)
     token: int = 0
     name: bytes | None = None
+    device: Device = NO_DEVICE
 
     def load(self, log_level: int) -> Program:
         """Load; where that fails, once more with a log. Raises LoadError with what it says.
@@ -81,19 +84,23 @@ class ProgramLoad:
             size = min(max(size * 8, refusal.needed), _LOG_MOST)
 
     def _program(self, fd: int, log: str = "") -> Program:
-        return Program(self.linked.program, fd, log)
+        spec = self.linked.program
+        _, bound = self.device.of_program(spec)
+        return Program(replace(spec, flags=spec.flags | bound) if bound else spec, fd, log)
 
     def _attempt(self, log_level: int, log: bytearray) -> int:
         """Load and return the descriptor; the log is filled as far as it goes. Raises _Refused."""
         spec, debug = self.linked.program, self.debug
         license = bytearray(spec.license.encode("utf-8", "surrogateescape") + b"\0")
         name = kernel_name(spec.name) if self.name is None else self.name
+        ifindex, bound = self.device.of_program(spec)
         attributes = bytearray(_LOAD.pack(
             self.kind, len(self.code) // _SLOT,
             syscall.address(self.code), syscall.address(license),
             log_level, len(log), syscall.address(log),
-            spec.version or kernel_version(), spec.flags | (_TOKEN_FLAG if self.token else 0),
-            name, 0, self.attach_type, debug.fd,
+            spec.version or kernel_version(),
+            spec.flags | bound | (_TOKEN_FLAG if self.token else 0),
+            name, ifindex, self.attach_type, debug.fd,
             debug.func_size, syscall.address(debug.func_info), debug.func_count,
             debug.line_size, syscall.address(debug.line_info), debug.line_count,
             self.target.btf_id, self.target.fd, 0, syscall.address(self.fd_array), 0, 0, 0,
@@ -157,6 +164,7 @@ class ProgramLoad:
             errno.E2BIG: f"{len(self.code) // _SLOT} slots are more than it takes",
             errno.EINVAL: f"it does not take this program type ({spec.type}), attach type or flags",
         }.get(number, "")
+        why = self.device.refusal(spec, number) or why
         what = f"load program {spec.name!r}"
         return refused(
             "load-failed", what, number, why=why, needs=rights_for(spec.type), span=spec.span
@@ -176,7 +184,12 @@ def type_number(spec: ProgramSpec) -> int:
     number = PROGRAM_TYPES.id_of(spec.type) if spec.type else None
     if number is not None:
         return number
-    hint = "name the section after the type, as in .section xdp"
+    from ebpfasm.asm.spelling import did_you_mean
+    from ebpfasm.isa.sections import SECTIONS
+
+    word = spec.section.removeprefix("?").partition("/")[0]
+    hint = None if word == ".text" else did_you_mean(word, (each.name for each in SECTIONS))
+    hint = hint or 'name the section after the type, as in .section xdp or SEC("xdp")'
     if spec.type:
         message = f"program {spec.name!r}: there is no program type {spec.type!r}"
     elif spec.section:

@@ -7,6 +7,8 @@ import mmap
 import os
 import platform
 import subprocess
+import sys
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -15,6 +17,7 @@ import pytest
 import ebpfasm
 from ebpfasm.errors import LoadError, NotSupported
 from ebpfasm.runtime.links import BpfLink, Links
+from ebpfasm.runtime.perf_event import BREAKPOINT, PerfEvent
 from tests.runtime.attaching import CALL, call, compiled, counting, judged
 from tests.runtime.samples import bpftool, descriptors, reaches
 from tests.support import find_tool, missing
@@ -466,24 +469,64 @@ SEC("usdt") int probed(struct pt_regs *ctx)
 """
 
 
-@pytest.mark.needs("uprobes", "perf_event links")
-@pytest.mark.tool("clang")
-@pytest.mark.skipif(platform.machine() != "x86_64", reason="the notes are written for x86-64")
-def test_a_usdt_probe_hands_its_arguments_over(probes: Path, tmp_path: Path) -> None:
+def probing(folder: Path) -> Path:
+    """The program above, compiled."""
     if not Path("/usr/include/bpf/usdt.bpf.h").exists():
         missing("libbpf", "libbpf's headers are not installed: run tools/system-packages")
-    text, out = tmp_path / "usdt.c", tmp_path / "usdt.o"
+    text, out = folder / "usdt.c", folder / "usdt.o"
     text.write_text(ARGUMENTS)
     command = [find_tool("clang"), "-target", "bpf", "-D__TARGET_ARCH_x86", "-O2", "-g",
                "-I/usr/include/x86_64-linux-gnu", "-c", str(text), "-o", str(out)]  # fmt: skip
     subprocess.run(command, check=True)
-    with ebpfasm.load(out) as live:
-        with live.programs["probed"].attach(f"{probes}:tested:probe", cookie=7):
+    return out
+
+
+# Five times at each of two places, with i and 100 + i, and with 77.
+SUMS = {0: 20, 1: sum(range(5)) + sum(range(100, 105)), 2: 770, 3: 70}
+
+
+@pytest.mark.needs("uprobes")
+@pytest.mark.tool("clang")
+@pytest.mark.skipif(platform.machine() != "x86_64", reason="the notes are written for x86-64")
+@pytest.mark.parametrize(
+    "flags",
+    [
+        # Without cookies the place must be the same in all processes.
+        pytest.param((), marks=pytest.mark.needs("perf_event links")),
+        ("-no-pie",),
+    ],
+)
+def test_a_usdt_probe_hands_its_arguments_over(flags: tuple[str, ...], tmp_path: Path) -> None:
+    probes = compiled(tmp_path, "probes", PROBES, *flags)
+    with ebpfasm.load(probing(tmp_path)) as live:
+        program = live.programs["probed"]
+        with program.attach(f"{probes}:tested:probe", cookie=7):
             subprocess.run([probes], check=True, capture_output=True)
-        # Five times at each of two places, with i and 100 + i, and with 77.
-        numbers = range(5)
-        first = sum(numbers) + sum(100 + each for each in numbers)
-        assert dict(live.maps["sums"]) == {0: 20, 1: first, 2: 770, 3: 70}
+        assert dict(live.maps["sums"]) == SUMS
+        specs = live.maps["__bpf_usdt_specs"]
+        keys = [number.to_bytes(4, sys.byteorder) for number in range(specs.max_entries)]
+        used = [key for key in keys if any(specs.lookup_bytes(key) or b"")]
+        program.attach(f"{probes}:tested:probe", cookie=7).detach()  # takes no more room
+        assert [key for key in keys if any(specs.lookup_bytes(key) or b"")] == used
+        assert len(live.maps["__bpf_usdt_ip_to_spec_id"]) == 0
+
+
+@pytest.mark.needs("uprobes")
+@pytest.mark.tool("clang")
+@pytest.mark.skipif(platform.machine() != "x86_64", reason="the notes are written for x86-64")
+def test_the_arguments_in_a_file_that_is_loaded_anywhere_are_those_of_a_process(
+    tmp_path: Path,
+) -> None:
+    waiting = PROBES.replace("    for", "    getchar();\n    for", 1)
+    probes = compiled(tmp_path, "probes", waiting)
+    pipe = subprocess.PIPE
+    with (
+        ebpfasm.load(probing(tmp_path)) as live,
+        subprocess.Popen([probes], stdin=pipe, stdout=pipe) as process,
+    ):
+        with live.programs["probed"].attach(f"{probes}:tested:probe", pid=process.pid, cookie=7):
+            process.communicate(b"\n")
+        assert dict(live.maps["sums"]) == SUMS
 
 
 # Perf events -----------------------------------------------------------------------------------
@@ -509,6 +552,56 @@ def test_an_event_counts_in_one_process() -> None:
             for page in range(64):
                 memory[page * mmap.PAGESIZE] = 1
         assert counter.runs >= 64
+
+
+@pytest.mark.skipif(
+    not Path("/sys/bus/event_source/devices/breakpoint").exists(),
+    reason="this machine has no breakpoints",
+)
+def test_a_breakpoint_counts_writes_to_memory() -> None:
+    word = ctypes.c_uint64()
+    event = PerfEvent(BREAKPOINT, 0, ctypes.addressof(word), 8, period=1, breakpoint=2)
+    with counting("perf_event") as counter:
+        with counter.program.attach(event, pid=threading.get_native_id()):
+            for number in range(7):
+                word.value = number
+        word.value = 8
+        assert counter.runs == 7
+
+
+@pytest.mark.parametrize("event", ["task-clock", "context-switches"])
+def test_software_events_of_one_process_run_the_program(event: str) -> None:
+    with counting("perf_event") as counter:
+        with counter.program.attach(event, pid=os.getpid(), period=1):
+            assert sum(range(100_000)) > 0
+            reading, writing = os.pipe()
+            waiter = threading.Timer(0.01, os.write, (writing, b"x"))
+            waiter.start()
+            os.read(reading, 1)  # sleeps
+            waiter.join()
+        os.close(reading)
+        os.close(writing)
+        assert counter.runs > 0
+
+
+@pytest.mark.skipif(
+    Path("/sys/bus/event_source/devices/cpu").exists(), reason="this machine has counters"
+)
+def test_a_machine_without_counters_says_so() -> None:
+    with counting("perf_event") as counter:
+        with pytest.raises(LoadError, match="this machine has no such counter") as refusal:
+            counter.program.attach("cpu-cycles")
+        assert refusal.value.diagnostics[0].hint == "cpu-clock is there on every machine"
+
+
+@pytest.mark.skipif(
+    not Path("/sys/bus/event_source/devices/cpu").exists(), reason="this machine has no counters"
+)
+def test_a_hardware_counter_runs_the_program() -> None:
+    with counting("perf_event") as counter:
+        with counter.program.attach("instructions", pid=os.getpid(), period=100_000):
+            assert sum(range(200_000)) > 0
+        assert counter.runs > 0
 
 
 def test_wrong_events_are_told_in_words() -> None:

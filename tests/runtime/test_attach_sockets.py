@@ -9,6 +9,7 @@ import select
 import socket
 import subprocess
 from collections.abc import Iterator
+from contextlib import ExitStack
 
 import pytest
 
@@ -221,6 +222,46 @@ def test_a_sockmap_runs_a_program_for_its_sockets(section: str, via: str) -> Non
         assert counts[0] == counted
         with pytest.raises(LoadError, match="it is no sockmap or sockhash"):
             program.attach_sockmap(counts)
+
+
+def test_a_parser_says_where_messages_end() -> None:
+    length = "*(u32 *)(r6 + __sk_buff.len)"  # all that is there is one message
+    parser = assemble(SOCKMAP.format(section="sk_skb/stream_parser", verdict=length), name="p.s")
+    verdict = assemble(SOCKMAP.format(section="sk_skb/stream_verdict", verdict=1), name="v.s")
+    one, other = connected()
+    with one, other, load(parser) as first:
+        sockets = first.maps["sockets"]
+        with load(verdict, maps={"sockets": sockets}) as second:
+            with (
+                first.programs["count"].attach(sockets, via="attach") as link,
+                second.programs["count"].attach(sockets, via="attach"),
+            ):
+                assert link.info().details["attach_type"] == "sk_skb_stream_parser"
+                sockets[0] = other.fileno()
+                one.send(b"hello")
+                assert other.recv(10) == b"hello"
+                assert first.maps["counts"][0] >= 1
+                assert second.maps["counts"][0] >= 1
+            del sockets[0]
+
+
+@pytest.mark.needs("migration of requests")
+def test_a_program_sends_on_the_connections_of_a_socket_that_closes() -> None:
+    with counting("sk_reuseport/migrate", 1) as counter, ExitStack() as opened:
+        servers = [opened.enter_context(socket.socket()) for _ in range(2)]
+        for each in servers:
+            each.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+            each.bind(("127.0.0.1", servers[0].getsockname()[1] if each is servers[1] else 0))
+            each.listen()
+        with counter.program.attach_reuseport(servers[0]):
+            opened.enter_context(socket.create_connection(servers[0].getsockname()))
+            (ready,) = select.select(servers, [], [], 10)[0]
+            before = counter.runs
+            ready.close()  # without having accepted it
+            (other,) = (each for each in servers if each is not ready)
+            assert select.select([other], [], [], 10)[0] == [other]
+            other.accept()[0].close()
+            assert counter.runs == before + 1
 
 
 # Network namespaces ----------------------------------------------------------------------------

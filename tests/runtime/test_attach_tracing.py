@@ -45,6 +45,63 @@ def test_fentry_has_a_cookie() -> None:
         assert (counter.runs, counter.cookie) == (1, 1 << 40)
 
 
+@pytest.mark.needs("fsession")
+def test_a_session_of_a_function_runs_at_entry_and_exit() -> None:
+    with counting(f"fsession/{kernel_function()}", cookie=True) as counter:
+        with counter.program.attach(cookie=9) as link:
+            call(5)
+            assert judged(link) == ("tracing", counter.program.id)
+            assert link.info().details["attach_type"] == "trace_fsession"
+        call()
+        assert (counter.runs, counter.cookie) == (10, 9)
+
+
+@pytest.mark.needs("fentry.multi")
+@pytest.mark.parametrize(
+    ("section", "times"), [("fentry.multi", 1), ("fexit.multi", 1), ("fsession.multi", 2)]
+)
+def test_many_functions_are_one_link(section: str, times: int) -> None:
+    function = kernel_function()
+    least = f"{function[:-2]}in"
+    with counting(section, cookie=True) as counter:
+        with counter.program.attach([function, least], cookies=[7, 8]) as link:
+            call(5)
+            assert judged(link) == ("tracing_multi", counter.program.id)
+            details = link.info().details
+            assert (details["attach_type"], details["count"]) == (
+                f"trace_{section.replace('.', '_')}",
+                2,
+            )
+            assert (counter.runs, counter.cookie) == (5 * times, 7)
+            os.sched_get_priority_min(os.SCHED_OTHER)
+            assert (counter.runs, counter.cookie) == (6 * times, 8)
+        call()
+        assert counter.runs == 6 * times
+
+
+@pytest.mark.needs("fentry.multi")
+def test_functions_are_named_by_a_pattern_and_wrong_ones_told() -> None:
+    function = kernel_function()
+    with counting(f"fentry.multi/{function[:-2]}*") as counter:  # its minimum too
+        with counter.program.attach() as link:
+            call(5)
+            assert repr(link) == "<Link tracing_multi on 2 functions, attached>"
+        assert counter.runs == 5
+        attach = counter.program.attach_tracing_multi
+        with pytest.raises(LoadError, match="the kernel has no function zzz_no"):
+            attach([function, "zzz_no"])
+        with pytest.raises(LoadError, match=r"no function of the kernel fits 'zzz_\*'"):
+            attach("zzz_*")
+        with pytest.raises(ValueError, match="1 cookies were given for 2 functions"):
+            attach([function, f"{function[:-2]}in"], cookies=[1])
+        with pytest.raises(LoadError, match="cannot be one link"):
+            attach(["one:function", "other:function"])
+        with pytest.raises(LoadError, match="the functions"):
+            attach([])
+        with pytest.raises(LoadError, match="not trace_fentry or trace_fexit"):
+            counter.program.attach_tracing()
+
+
 @pytest.mark.needs("fentry")
 def test_a_return_value_is_modified(tmp_path: Path) -> None:
     # Only in this thread: others open files too.

@@ -76,8 +76,9 @@ def ring_model(
 
 
 def ring_core(
-    consumer: int, producer: int, data: bytes, length: int
+    consumer: int, producer: int, data: bytes, length: int, oldest: int | None = None
 ) -> tuple[int, list[bytes], int]:
+    """What C does; with `oldest` as in a ring that overwrites, the lost bytes as a last record."""
     core: Any = native_core()
     ffi = core.ffi
     positions = ffi.new("unsigned long[2]", [consumer, producer])
@@ -91,10 +92,16 @@ def ring_core(
             "consumer": positions, "producer": positions + 1,
             "data": ffi.cast("unsigned char *", address), "size": SIZE,
         })  # fmt: skip
-        answer = core.lib.ebpfasm_ring_read(ring, records)
+        if oldest is None:
+            answer = core.lib.ebpfasm_ring_read(ring, records)
+        else:
+            first, lost = ffi.new("unsigned long *", oldest), ffi.new("uint64_t *")
+            answer = core.lib.ebpfasm_ring_read_overwritable(ring, first, records, lost)
     taken = [*ends[0 : records.count]]
     whole = bytes(ffi.buffer(out, records.used))
     found = [whole[a:b] for a, b in zip([0, *taken], taken, strict=False)]
+    if oldest is not None:
+        found.append(b"lost %d" % lost[0])
     return answer, found, positions[0]
 
 
@@ -131,6 +138,21 @@ def test_ring_memory_of_any_content_is_read_as_the_model_reads_it(
 ) -> None:
     answer, found, consumer = ring_core(*image)
     assert (answer, found, consumer) == ring_model(*image)
+
+
+@settings(max_examples=200, deadline=None)
+@given(ring_images(), st.integers(-SIZE, SIZE), st.booleans())
+def test_a_ring_that_overwrites_is_read_from_its_oldest_record(
+    image: tuple[int, int, bytes, int], ahead: int, at_an_end: bool
+) -> None:
+    consumer, producer, data, length = image
+    mask = (1 << WORD) - 1
+    begin = producer if at_an_end else consumer + ahead & mask  # where the kernel has its oldest
+    skipped = begin - consumer & mask
+    skipped = skipped if skipped < 1 << WORD - 1 else 0
+    answer, found, at = ring_model(consumer + skipped & mask, producer, data, length)
+    expected = answer, [*found, b"lost %d" % skipped], at
+    assert ring_core(*image, begin) == expected
 
 
 def test_a_size_that_is_no_power_of_two_is_refused() -> None:

@@ -8,15 +8,12 @@ from dataclasses import dataclass
 from typing import Annotated, Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from ebpfasm.btf import types as t
 from ebpfasm.btf.types import Btf
 from ebpfasm.errors import BtfError, EncodeError
-from ebpfasm.ir.decoding import decoder as plain_decoder
-from ebpfasm.ir.shapes import Field, Number, Octets, Record, Row, Shape, Text
-from ebpfasm.runtime.events.compiled import decoder
 from ebpfasm.runtime.events.records import record_of
 
 
@@ -151,47 +148,6 @@ BITS = Btf((
 def test_bit_fields_and_unions_are_what_ctypes_reads(raw: bytes) -> None:
     read = list(record_of((BITS, "union either")).values(memoryview(raw), []))
     assert read == [as_plain(each) for each in (Either * 3).from_buffer_copy(raw)]
-
-
-numbers = st.sampled_from(
-    [Number(1), Number(2, True), Number(4), Number(8), Number(8, True), Number(1, kind="bool")]
-)
-leaves = st.one_of(
-    numbers, st.integers(0, 9).map(Text), st.integers(0, 9).map(Octets),
-    st.tuples(numbers, st.integers(0, 50)).map(lambda row: Row(*row)),
-)  # fmt: skip
-
-
-@st.composite
-def records(draw: st.DrawFn, inner: st.SearchStrategy[Shape]) -> Shape:
-    fields, at = [], 0
-    for number, shape in enumerate(draw(st.lists(inner, min_size=1, max_size=6))):
-        at += draw(st.integers(0, 3))
-        fields.append(Field(f"m{number}", shape, 8 * at))
-        at += shape.size
-    return Record("made", at + draw(st.integers(0, 3)), tuple(fields))
-
-
-shapes = st.recursive(
-    leaves,
-    lambda inner: st.one_of(
-        records(inner), st.tuples(inner, st.integers(0, 4)).map(lambda row: Row(*row))
-    ),
-    max_leaves=12,
-)
-
-
-@settings(max_examples=200, deadline=None)
-@given(shapes, st.data())
-def test_the_quick_decoder_gives_what_the_plain_one_gives(
-    shape: Shape, data: st.DataObject
-) -> None:
-    if not shape.size:
-        return
-    count = data.draw(st.integers(1, 3))
-    raw = data.draw(st.binary(min_size=shape.size * count, max_size=shape.size * count))
-    expected = plain_decoder(shape).many(raw, count, shape.size)
-    assert decoder(shape)(memoryview(raw)) == expected
 
 
 @pytest.mark.parametrize("format", ["=IHb5s", "@bqH", "<Q?d", ">hI", "3sxI2H", "=2i"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import gc
 import mmap
 import os
@@ -101,6 +102,30 @@ def test_a_pin_can_be_taken_back(folder: Path) -> None:
         assert not there(number)
         with pytest.raises(ValueError, match="the link is detached"):
             link.pin(folder / "link")
+
+
+def test_a_link_has_one_pin(folder: Path) -> None:
+    with counting(SECTION) as counter, counter.program.attach() as link:
+        link.pin(folder / "link")
+        with pytest.raises(LoadError, match=r"pinned to .* already") as refusal:
+            link.pin(folder / "other")
+        assert refusal.value.errno == errno.EEXIST
+        assert not (folder / "other").exists()
+        link.unpin()
+        assert not (folder / "link").exists()
+        link.pin(folder / "other")
+        link.unpin()
+
+
+def test_a_program_of_another_type_takes_no_others_place(cgroup: Path) -> None:
+    with (
+        counting("cgroup_skb/egress", 1) as counter,
+        counting("cgroup/connect4", 1) as other,
+        counter.program.attach(cgroup, via="link") as link,
+    ):
+        with pytest.raises(LoadError, match="of another type, or was loaded for another hook"):
+            link.update(other.program)
+        assert link.info().program_id == counter.program.id
 
 
 def test_a_link_found_by_its_id_is_left_alone() -> None:

@@ -270,7 +270,7 @@ def test_objects_for_the_other_byte_order_are_read_and_not_loaded() -> None:
     )
 
 
-@pytest.mark.parametrize("name", ("live", *NAMES))
+@pytest.mark.parametrize("name", ["live", *NAMES])
 def test_nothing_stays_open_after_a_whole_life(name: str) -> None:
     before = descriptors()
     with ebpfasm.load(compiled(name)) as live:

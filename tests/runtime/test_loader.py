@@ -125,7 +125,7 @@ def test_a_program_without_a_type_says_what_is_missing() -> None:
     assert (diagnostic.code, diagnostic.message, diagnostic.hint) == (
         "load-program-type",
         "program 'pass': section 'odd' tells no program type",
-        "name the section after the type, as in .section xdp",
+        'name the section after the type, as in .section xdp or SEC("xdp")',
     )
 
 

@@ -290,7 +290,8 @@ def test_a_map_that_cannot_be_is_refused_at_its_place() -> None:
         "m.s:1:6: error[load-failed]: cannot create map 'sample': the kernel does not take this "
         "type, flags or 8 entries of 8 + 8 bytes (EINVAL)\n"
         "   1 | .map sample, array\n"
-        "     |      ^^^^^^"
+        "     |      ^^^^^^\n"
+        "   hint: key_size of type array is 4"
     )
 
 

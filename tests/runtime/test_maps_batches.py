@@ -117,6 +117,17 @@ def test_a_full_map_stops_a_batch_and_says_where(engine: None) -> None:
         )
 
 
+def test_a_batch_that_is_refused_at_once_has_done_nothing(engine: None) -> None:
+    with made() as map:
+        map.freeze()
+        with pytest.raises(BatchError, match="frozen, or read-only") as refused:
+            map.update_batch([1, 2], [1, 2])
+        assert (refused.value.errno, refused.value.count) == (errno.EPERM, 0)
+        with pytest.raises(BatchError, match="frozen, or read-only") as refused:
+            map.delete_batch([1])
+        assert (refused.value.errno, refused.value.count) == (errno.EPERM, 0)
+
+
 def test_flags_hold_for_each_item_of_a_batch(engine: None) -> None:
     with made() as map:
         assert map.update_batch([1, 2], [1, 2], NOEXIST) == 2

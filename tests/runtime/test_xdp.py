@@ -11,6 +11,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from ebpfasm.asm import assemble
 from ebpfasm.errors import LoadError
 from ebpfasm.runtime.collection import Collection
 from ebpfasm.runtime.links import BpfLink, Via
@@ -161,7 +162,7 @@ def test_a_missing_interface_is_named_with_its_neighbour(cable: VethPair, live: 
 
 def test_hardware_mode_is_not_what_a_veth_has(cable: VethPair, live: Collection) -> None:
     for via in VIAS:
-        with pytest.raises(LoadError, match="its driver does not take programs in offload mode"):
+        with pytest.raises(LoadError, match="it was not loaded for this interface's card"):
             live.programs["count"].attach_xdp("veth0", "offload", via=via)
         assert attached_to("veth0") == 0
 
@@ -309,3 +310,36 @@ def test_a_program_for_the_elements_of_a_map_goes_to_no_interface(cable: VethPai
         pytest.raises(LoadError, match="it is for the elements of a devmap: store it in the map"),
     ):
         counter.program.attach("veth0")
+
+
+REDIRECT = """
+.license "GPL"
+.map targets, {type}, key=u32, value_size=8, max_entries=2
+.section xdp
+away:
+    r1 = targets ll
+    r2 = 0
+    r3 = 0
+    call bpf_redirect_map
+    exit
+"""
+
+
+@pytest.mark.parametrize(("type", "section"), [("cpumap", "xdp/cpumap"), ("devmap", "xdp/devmap")])
+def test_a_program_of_a_maps_element_runs_where_the_frame_goes(
+    cable: VethPair, type: str, section: str
+) -> None:
+    text = REDIRECT.format(type=type)
+    with (
+        counters(section, 1) as counter,  # XDP_DROP
+        counters("xdp", 2) as behind,
+        load(assemble(text, name="away.s")) as live,
+    ):
+        targets = live.maps["targets"]
+        targets[0] = (192 if type == "cpumap" else "veth0"), counter.program
+        with cable.far.entered():  # a veth takes frames whose other end runs a program
+            far = behind.program.attach_xdp("veth1", "native")
+        with far, live.programs["away"].attach_xdp("veth0", "native"):
+            assert cable.send([FRAME] * 50) == 50
+            assert reaches(lambda: counter.runs, 50) == 50
+        del targets[0]
