@@ -541,3 +541,46 @@ def test_what_goes_with_a_dict_may_ask_for_the_next_one() -> None:
     del found
     got = seen + [(each["a"], each["b"]) for each in asked]
     assert sorted(got) == [(n, -n) for n in range(40)]
+
+
+@dataclass(slots=True)
+class Slotted:
+    a: Any
+    b: Any
+
+
+class Bare(NamedTuple):
+    a: Any
+    b: Any
+
+
+class More(Bare):
+    """Has a dict beside what a record fills."""
+
+
+@pytest.mark.parametrize("made", [Bare, More, Slotted])
+def test_objects_are_used_again_only_where_nobody_has_them(made: type[Any]) -> None:
+    making = making_of(made, ("a", "b"), {})
+    raw = b"".join(struct.pack("=Ii", n, -n) for n in range(40))
+    expected = [made(n, -n) for n in range(40)]
+    assert list(decoder(PAIR, making).each(raw, 40, 8)) == expected
+    seen, kept, hashes = [], [], []
+    for number, found in enumerate(decoder(PAIR, making).each(raw, 40, 8)):
+        seen.append((found.a, found.b))
+        hashes.append(isinstance(found, tuple) and hash(found))
+        match number % 6:
+            case 0:
+                kept.append((number, found))
+            case 1 if made is Slotted:
+                found.a = [found]  # a circle, which only the collector ends
+            case 2 if made is Slotted:
+                del found.b
+            case 3 if made is More:
+                assert not vars(found)
+                found.more = number
+            case _:
+                gc.collect()
+    assert seen == [(n, -n) for n in range(40)]
+    assert [found for _, found in kept] == [expected[number] for number, _ in kept]
+    if made is not Slotted:
+        assert hashes == [hash((n, -n)) for n in range(40)]

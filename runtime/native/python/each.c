@@ -19,9 +19,9 @@ struct each {
     Py_ssize_t next, count;
     PyObject *pair; /* the last one, which is used again where nobody kept it */
     int atoms;      /* whether neither holds other objects */
-    PyObject *dicts[2]; /* the last two, likewise: a loop has one in hand while it asks for another */
+    PyObject *kept[2]; /* the last two, likewise: a loop has one in hand while it asks for another */
     unsigned turn;
-    int flat; /* whether values are small dicts of what holds no other objects */
+    char again; /* the code of a decoder whose records can be used again, or 0 */
 };
 
 static PyObject *at(const struct column *column, Py_ssize_t index)
@@ -30,15 +30,63 @@ static PyObject *at(const struct column *column, Py_ssize_t index)
                           (const unsigned char *)column->buffer.buf + index * column->stride);
 }
 
-/* Large dicts are copies of one that has the names, see decode.c: that is quicker still. */
-static int is_small_and_flat(const struct decoder *d)
+/* Since Python 3.14 a tuple remembers its hash, and only Python itself can make it forget. */
+static int tuples_remember(void)
 {
-    if (d->make)
+    return Py_Version >= 0x030e0000;
+}
+
+/* Whether objects of the class have nothing beside what a record fills, and end unseen. */
+static int is_bare(PyObject *class, Py_ssize_t size)
+{
+    struct {
+        const char *name;
+        Py_ssize_t value;
+    } facts[] = {{"__basicsize__", size}, {"__dictoffset__", 0}, {"__weakrefoffset__", 0}};
+    int bare = !PyObject_HasAttrString(class, "__del__");
+
+    for (size_t i = 0; bare && i < sizeof(facts) / sizeof(*facts); i++) {
+        PyObject *fact = PyObject_GetAttrString(class, facts[i].name);
+
+        bare = fact && PyLong_AsSsize_t(fact) == facts[i].value;
+        Py_XDECREF(fact);
+    }
+    PyErr_Clear();
+    return bare;
+}
+
+static Py_ssize_t size_of_tuples(void)
+{
+    PyObject *size = PyObject_GetAttrString((PyObject *)&PyTuple_Type, "__basicsize__");
+    Py_ssize_t found = size ? PyLong_AsSsize_t(size) : -1;
+
+    Py_XDECREF(size);
+    return found;
+}
+
+/*
+ * Whether records can be used again: small dicts, named tuples, and objects with a slot for each
+ * field. Their code, or 0. Large dicts are copies of one that has the names, see decode.c: that is
+ * quicker still.
+ */
+static char used_again(const struct decoder *d)
+{
+    int slots = d->code == 'O';
+
+    if (!d->code || !strchr("DTO", d->code))
         return 0;
-    for (size_t i = 0; d->code == 'D' && i < d->length; i++)
+    for (size_t i = 0; i < d->length; i++) {
         if (!ebpfasm_is_atom(d->parts[i].decoder))
             return 0;
-    return d->code == 'D';
+        slots = slots && d->parts[i].place;
+    }
+    if (d->code == 'D')
+        return d->make ? 0 : 'D';
+    if (d->code == 'T')
+        return !tuples_remember() && is_bare(d->make, size_of_tuples()) ? 'T' : 0;
+    return slots && is_bare(d->make, (Py_ssize_t)(sizeof(PyObject) + d->length * sizeof(PyObject *)))
+               ? 'O'
+               : 0;
 }
 
 /* Whether a dict has the names of the decoder's records still, in their order, and no more. */
@@ -55,27 +103,46 @@ static int is_as_made(const struct decoder *d, PyObject *dict)
     return 1;
 }
 
-/*
- * The next record as a dict: one that nobody has any more gets the new values, which spares making
- * and ending one. Meanwhile it is nobody else's, as for pairs.
- */
-static PyObject *dict_at(struct each *e, Py_ssize_t index)
+/* Put a record's values into a named tuple or an object that nobody else has; steals it. */
+static PyObject *fill_object(const struct decoder *d, const unsigned char *bytes, PyObject *object)
 {
-    PyObject **kept = &e->dicts[e->turn++ & 1], *dict = *kept;
+    for (size_t i = 0; object && i < d->length; i++) {
+        const struct part *part = &d->parts[i];
+        PyObject *each = ebpfasm_decode(part->decoder, bytes + part->offset);
+
+        if (!each) {
+            Py_CLEAR(object);
+        } else if (d->code == 'T') {
+            PyTuple_SetItem(object, (Py_ssize_t)i, each);
+        } else {
+            hold((PyObject **)((char *)object + part->place), each);
+            Py_DECREF(each);
+        }
+    }
+    return object;
+}
+
+/*
+ * The next record: one that nobody has any more gets the new values, which spares making and ending
+ * one. Meanwhile it is nobody else's, as for pairs.
+ */
+static PyObject *used_at(struct each *e, Py_ssize_t index)
+{
+    PyObject **kept = &e->kept[e->turn++ & 1], *record = *kept;
     const struct column *column = &e->values;
     const struct decoder *d = column->decoder;
+    const unsigned char *bytes = (unsigned char *)column->buffer.buf + index * column->stride;
 
     *kept = NULL;
-    if (dict && Py_REFCNT(dict) == 1 && is_as_made(d, dict)) {
-        const unsigned char *bytes = (unsigned char *)column->buffer.buf + index * column->stride;
-
-        dict = ebpfasm_fill_dict(d, bytes, dict);
+    if (record && Py_REFCNT(record) == 1 && (e->again != 'D' || is_as_made(d, record))) {
+        record = e->again == 'D' ? ebpfasm_fill_dict(d, bytes, record)
+                                 : fill_object(d, bytes, record);
     } else {
-        Py_XDECREF(dict);
-        dict = at(column, index);
+        Py_XDECREF(record);
+        record = ebpfasm_decode(d, bytes);
     }
-    hold(kept, dict);
-    return dict;
+    hold(kept, record);
+    return record;
 }
 
 /*
@@ -87,7 +154,7 @@ static PyObject *pair_of(struct each *e, PyObject *key, PyObject *value)
     PyObject *pair = e->pair, *other;
 
     e->pair = NULL;
-    if (!pair || Py_REFCNT(pair) != 1) {
+    if (!pair || Py_REFCNT(pair) != 1 || tuples_remember()) {
         Py_XDECREF(pair);
         pair = PyTuple_New(2);
     } else if (!e->atoms && !PyObject_GC_IsTracked(pair)) {
@@ -117,11 +184,11 @@ static PyObject *next_of(PyObject *self)
         return NULL;
     e->next = index + 1;
     if (!e->keys.decoder)
-        return e->flat ? dict_at(e, index) : at(&e->values, index);
+        return e->again ? used_at(e, index) : at(&e->values, index);
     key = at(&e->keys, index);
     if (!key)
         return NULL;
-    value = e->flat ? dict_at(e, index) : at(&e->values, index);
+    value = e->again ? used_at(e, index) : at(&e->values, index);
     if (!value) {
         Py_DECREF(key);
         return NULL;
@@ -158,8 +225,8 @@ static int each_traverse(PyObject *self, visitproc visit, void *arg)
 
     Py_VISIT(Py_TYPE(self));
     Py_VISIT(e->pair);
-    Py_VISIT(e->dicts[0]);
-    Py_VISIT(e->dicts[1]);
+    Py_VISIT(e->kept[0]);
+    Py_VISIT(e->kept[1]);
     return result ? result : visit_column(&e->values, visit, arg);
 }
 
@@ -169,8 +236,8 @@ static int each_clear(PyObject *self)
 
     e->count = 0; /* nothing comes any more */
     Py_CLEAR(e->pair);
-    Py_CLEAR(e->dicts[0]);
-    Py_CLEAR(e->dicts[1]);
+    Py_CLEAR(e->kept[0]);
+    Py_CLEAR(e->kept[1]);
     free_column(&e->keys);
     free_column(&e->values);
     return 0;
@@ -226,7 +293,7 @@ static PyObject *finished(struct each *e, Py_ssize_t count, int filled)
         return NULL;
     }
     e->count = count;
-    e->flat = is_small_and_flat(e->values.decoder);
+    e->again = used_again(e->values.decoder);
     return (PyObject *)e;
 }
 
