@@ -153,7 +153,18 @@ def send_in_c(xsk: XskSocket, seconds: float) -> int:
 
 
 def send_batches(xsk: XskSocket, seconds: float) -> int:
-    """A row of bytes written to all frames of a burst."""
+    """An array, a row a packet, copied into the frames of a burst."""
+    import numpy as np
+
+    rows = np.frombuffer(PACKET * BURST, np.uint8).reshape(BURST, LENGTH)
+    count = 0
+    for _ in bursts(seconds):
+        count += xsk.send_all(rows)
+    return count
+
+
+def send_frames(xsk: XskSocket, seconds: float) -> int:
+    """The frames of a burst taken, a row of bytes written to all of them, and sent."""
     count = 0
     for _ in bursts(seconds):
         batch = xsk.alloc_batch(BURST, length=LENGTH)
@@ -175,7 +186,8 @@ WAYS: dict[str, dict[str, Way]] = {
         "C core": drop_in_c, "numpy batches": drop_batches,
         "a memoryview a frame": drop_views, "a lease a frame": drop_leases,
     },
-    "send": {"C core": send_in_c, "numpy batches": send_batches, "bytes": send_bytes},
+    "send": {"C core": send_in_c, "numpy batches": send_batches, "a batch of frames": send_frames,
+             "bytes": send_bytes},
     "echo": {
         "C core": echo_in_c, "numpy batches": echo_batches,
         "Python on each header": echo_headers, "Python on each tuple": echo_tuples,

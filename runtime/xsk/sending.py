@@ -15,6 +15,9 @@ from ebpfasm.runtime.xsk.umem import Umem
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
+    import numpy as np
+    import numpy.typing as npt
+
 
 class Sending(Rings):
     """The sending half of a socket."""
@@ -89,13 +92,19 @@ class Sending(Rings):
         else:
             self._unkicked = True
 
-    def send_all(self, packets: Iterable[Bytes], timeout: float | None = None) -> int:
+    def send_all(
+        self, packets: Iterable[Bytes] | npt.NDArray[np.uint8], timeout: float | None = None
+    ) -> int:
         """Send packets, copied into free frames, and tell the kernel once; how many.
 
-        Waits while the ring is full, or no frame is free; fewer than all are sent when the time is
-        over. Raises as send(): those before the packet that is refused are sent.
+        The rows of a contiguous numpy array of two dimensions are packets of one length; no Python
+        object is made for any of them. Waits while the ring is full, or no frame is free; fewer
+        than all are sent when the time is over. Raises as send(): those before the packet that is
+        refused are sent.
         """
-        given, done, deadline = tuple(packets), 0, None
+        rows = getattr(packets, "ndim", 0) == 2
+        given: Any = packets if rows else tuple(packets)
+        done, deadline = 0, None
         on_the_way: int | None = None
         while True:
             outcome: int = self.calls.xsk_send_all(self.pointer, given, done)

@@ -291,6 +291,32 @@ def test_packets_arrive_in_their_order(xsk: XskSocket, cable: VethPair) -> None:
     assert found == list(range(200))
 
 
+def test_rows_of_an_array_are_packets(xsk: XskSocket, cable: VethPair) -> None:
+    rows = numpy.frombuffer(b"".join(numbered(200)), numpy.uint8).reshape(200, -1)
+    with cable.far.entered(), XskSocket.open(cable.far_name) as far:
+        with cable.near.entered():
+            assert xsk.send_all(rows) == 200
+            assert xsk.send_all(rows[:0]) == 0
+        found: list[bytes] = []
+        while len(found) < 200:
+            with far.recv_batch(64, SECOND) as batch:
+                assert len(batch) > 0
+                found += [bytes(view) for view in batch]
+    assert found == list(map(bytes, numbered(200)))
+    assert xsk.drain(SECOND)
+    held = sys.getrefcount(rows)
+    for wrong, why in (
+        (rows.astype(numpy.uint16), TypeError),
+        (rows[:, ::2], (BufferError, ValueError)),
+        (numpy.zeros((3, 0), numpy.uint8), LoadError),
+        (numpy.zeros((3, 9000), numpy.uint8), LoadError),
+    ):
+        with pytest.raises(why):
+            xsk.send_all(wrong)
+    assert sys.getrefcount(rows) == held
+    assert (xsk.counters().sent, xsk.umem.census()) == (200, FREE)
+
+
 def test_packets_before_a_wrong_one_are_sent(xsk: XskSocket) -> None:
     for wrong in (b"", bytes(4097)):
         sent = xsk.counters().sent

@@ -126,16 +126,60 @@ static int add(struct packets *p, int at, PyObject *packet)
     return 0;
 }
 
-/* Send up to AT_ONCE of a tuple's packets: as ebpfasm_xsk_send_all; INT64_MIN with an exception. */
-static int64_t send_some(struct ebpfasm_xsk *x, PyObject *packets, Py_ssize_t from, Py_ssize_t most,
-                         int *given)
+/* A tuple of packets, or an array of bytes, a row a packet. */
+struct sending {
+    PyObject *tuple;
+    Py_buffer rows; /* where there is no tuple */
+    Py_ssize_t count;
+};
+
+/* 0, or -1 with an exception. */
+static int begin(struct sending *s, PyObject *packets)
+{
+    s->tuple = PyTuple_Check(packets) ? packets : NULL;
+    if (s->tuple) {
+        s->count = PyTuple_Size(packets);
+        return 0;
+    }
+    if (PyObject_GetBuffer(packets, &s->rows, PyBUF_C_CONTIGUOUS) < 0)
+        return -1;
+    if (s->rows.ndim == 2 && s->rows.itemsize == 1) {
+        s->count = s->rows.shape[0];
+        return 0;
+    }
+    PyBuffer_Release(&s->rows);
+    PyErr_SetString(PyExc_TypeError, "packets are the rows of an array of bytes");
+    return -1;
+}
+
+static void end(struct sending *s)
+{
+    if (!s->tuple)
+        PyBuffer_Release(&s->rows);
+}
+
+/* Row `from + at` is a packet like any other. */
+static int add_one(struct packets *p, int at, const struct sending *s, Py_ssize_t from)
+{
+    Py_ssize_t width;
+
+    if (s->tuple)
+        return add(p, at, PyTuple_GetItem(s->tuple, from + at));
+    width = s->rows.shape[1];
+    p->data[at] = (const unsigned char *)s->rows.buf + (from + at) * width;
+    p->lengths[at] = width > UINT32_MAX ? UINT32_MAX : (uint32_t)width;
+    return 0;
+}
+
+/* Send up to AT_ONCE packets: as ebpfasm_xsk_send_all; INT64_MIN with an exception. */
+static int64_t send_some(struct ebpfasm_xsk *x, const struct sending *s, Py_ssize_t from, int *given)
 {
     struct packets p;
     int64_t sent = 0;
 
     p.buffered = 0;
-    for (*given = 0; *given < AT_ONCE && from + *given < most; (*given)++)
-        if (add(&p, *given, PyTuple_GetItem(packets, from + *given)) < 0) {
+    for (*given = 0; *given < AT_ONCE && from + *given < s->count; (*given)++)
+        if (add_one(&p, *given, s, from) < 0) {
             sent = INT64_MIN;
             break;
         }
@@ -146,34 +190,33 @@ static int64_t send_some(struct ebpfasm_xsk *x, PyObject *packets, Py_ssize_t fr
     return sent;
 }
 
-/* xsk_send_all(socket, packets, from): how many of a tuple's packets were put into the tx ring,
- * from one on, until one did not fit; a negative errno where none was. */
+/* xsk_send_all(socket, packets, from): how many of a tuple's packets, or of an array's rows, were put
+ * into the tx ring, from one on, until one did not fit; a negative errno where none was. */
 static PyObject *xsk_send_all(PyObject *module, PyObject *const *args, Py_ssize_t count)
 {
     struct ebpfasm_xsk *x;
-    Py_ssize_t from, most, done = 0;
+    struct sending s;
+    Py_ssize_t from, done = 0;
+    int64_t sent = 0;
+    int given = 0;
 
     (void)module;
-    if (count != 3 || !PyTuple_Check(args[1]))
-        return PyErr_Format(PyExc_TypeError, "a socket, a tuple and a number are needed");
+    if (count != 3)
+        return PyErr_Format(PyExc_TypeError, "a socket, packets and a number are needed");
     x = PyLong_AsVoidPtr(args[0]);
     from = PyLong_AsSsize_t(args[2]);
     if (PyErr_Occurred() || !x || from < 0)
         return PyErr_Occurred() ? NULL : PyErr_Format(PyExc_ValueError, "no socket or packet");
-    most = PyTuple_Size(args[1]);
-    while (from + done < most) {
-        int given;
-        int64_t sent = send_some(x, args[1], from + done, most, &given);
-
-        if (sent == INT64_MIN)
-            return NULL;
-        if (sent < 0)
-            return PyLong_FromLongLong(done ? done : sent);
-        done += (Py_ssize_t)sent;
-        if (sent < given)
-            break;
+    if (begin(&s, args[1]) < 0)
+        return NULL;
+    while (sent == given && from + done < s.count) {
+        sent = send_some(x, &s, from + done, &given);
+        done += sent > 0 ? (Py_ssize_t)sent : 0;
     }
-    return PyLong_FromSsize_t(done);
+    end(&s);
+    if (sent == INT64_MIN)
+        return NULL;
+    return PyLong_FromLongLong(sent < 0 && !done ? sent : done);
 }
 
 /* xsk_send_bytes(socket, packet): as ebpfasm_xsk_send_bytes. */
