@@ -216,7 +216,7 @@ class BpfLink(Link):
             raise refused("attach-failed", what, number, why=why, needs=NETWORK) from None
 
     def pin(self, path: str | os.PathLike[str]) -> None:
-        """Give the link a name in a BPF file system. See Link.pin."""
+        """Give the link a name in a BPF file system. See Link.pin. Raises LoadError."""
         if self._pin and os.path.lexists(self._pin):
             message = f"cannot pin {self!r}: it is pinned to {self._pin!r} already"
             raise LoadError(

@@ -102,7 +102,10 @@ class ObjectTypes:
         return self._add(Func(btf_name(name), proto, linkage))
 
     def maps(self, specs: Sequence[MapSpec]) -> tuple[Placed, ...]:
-        """Describe maps as the section .maps; say which symbol each gets, and its size."""
+        """Describe maps as the section .maps; say which symbol each gets, and its size.
+
+        Raises LinkError for a map with too many first values.
+        """
         placed, variables = [], []
         for spec in specs:
             type_id = self._map(spec)

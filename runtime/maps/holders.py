@@ -203,7 +203,10 @@ class MapOfMaps(Map):
         return default if found is None else Map.from_id(found)
 
     def put(self, key: Any, value: Any, flags: int = ANY, *, cpu: int | None = None) -> None:
-        """Put an open map in, or a mapping: contents for a new one such as the spec's inner one."""
+        """Put an open map in, or a mapping: contents for a new one such as the spec's inner one.
+
+        Raises EncodeError where the map has no inner specification to make one after.
+        """
         if isinstance(value, Descriptor) or not isinstance(value, Mapping):
             super().put(key, value, flags, cpu=cpu)
             return
@@ -267,7 +270,10 @@ class Targets:
     integer = signed = False
 
     def pack(self, value: Any) -> bytes:
-        """Turn a number, an interface's name, or a pair of it and a program into bytes."""
+        """Turn a number, an interface's name, or a pair of it and a program into bytes.
+
+        Raises EncodeError (map-value).
+        """
         raw = raw_of(value)
         if raw is not None and raw.nbytes == self.size:
             return bytes(raw)

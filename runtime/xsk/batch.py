@@ -225,7 +225,10 @@ class Batch(Closing, Frames):
         self._write(start, packed, plain.size, plain.size)
 
     def split(self, mask: npt.ArrayLike) -> Batch:
-        """Move the frames where `mask` is true to a batch of their own, which is returned."""
+        """Move the frames where `mask` is true to a batch of their own, which is returned.
+
+        Raises ValueError where the mask has not one value for each frame.
+        """
         numpy = _numpy()[0]
         home = self._check()
         chosen = numpy.asarray(mask, bool)

@@ -151,7 +151,7 @@ class Sending(Rings):
     def send_descriptors(
         self, descriptors: Sequence[Descriptor], kick: bool, timeout: float | None
     ) -> None:
-        """Put a packet's frames into the tx ring, all or none."""
+        """Put a packet's frames into the tx ring, all or none. Raises TimeoutError, LoadError."""
         count = len(descriptors)
         if count > self.settings.tx_size:
             raise faults.bad_frame(f"a packet of {count} frames does not fit in the tx ring")

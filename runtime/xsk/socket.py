@@ -172,7 +172,7 @@ class XskSocket(Receiving, Sending):
         """Send packets back, in C, with source and destination swapped; how many there were.
 
         `layer` 2 swaps Ethernet's addresses, 3 those of IPv4 and IPv6 too, 4 also the ports of
-        UDP and TCP. Checksums stay right. Ends as drop() does.
+        UDP and TCP. Checksums stay right. Ends as drop() does. Raises ValueError for other layers.
         """
         return loops.echo(self, layer, count, timeout, stop)
 
@@ -202,7 +202,7 @@ class XskSocket(Receiving, Sending):
     ) -> int:
         """Write packets to a pcap file, in C, at most `snap` bytes of each; how many.
 
-        Ends as drop() does. Raises EbpfError (file-write) too.
+        Ends as drop() does. Raises EbpfError (file-write), ValueError for a `snap` below 1.
         """
         return loops.capture(self, path, count, timeout, snap, stop)
 
@@ -220,7 +220,7 @@ class XskSocket(Receiving, Sending):
         Once, or with `count` so many packets, again and again. `speed` 1 keeps a capture's times,
         2 is twice as fast, 0 as fast as can be. Ends as drop() does. Raises LoadError (xsk-frame)
         for a packet that is longer than a frame, VmError for a damaged capture, EbpfError
-        (file-missing).
+        (file-missing), ValueError for a negative speed.
         """
         return loops.replay(self, packets, count, timeout, speed, stop)
 

@@ -88,7 +88,10 @@ def tcp(
     flags: str = "S", seq: int = 0, ack: int = 0, window: int = 8192, payload: bytes = b"",
     ttl: int = 64, vlan: int | None = None,
 ) -> bytes:  # fmt: skip
-    """A frame with a TCP segment (RFC 9293) without options; `flags` are letters: "SA"."""
+    """A frame with a TCP segment (RFC 9293) without options; `flags` are letters: "SA".
+
+    Raises VmError (vm-input) for other letters, and numbers that do not fit their fields.
+    """
     unknown = set(flags) - set(_FLAGS)
     if unknown:
         raise VmError(error("vm-input", f"TCP has no flags {flags!r}: write letters of {_FLAGS}"))

@@ -101,7 +101,7 @@ class Preprocessor:
         self._characters = 0
 
     def run(self, source: Source) -> Iterator[Piece]:
-        """Every statement, in order."""
+        """Every statement, in order. Raises AsmError where what is left makes no sense."""
         self._enter(source, "file", path=os.path.realpath(source.name))
         try:
             while self._frames:

@@ -72,7 +72,7 @@ class SocketsMap(VmMap):
         self.sockets: dict[bytes, Socket] = {}
 
     def put(self, key: Any, value: Any, flags: int = ANY) -> None:
-        """Put a socket in."""
+        """Put a socket in. Raises EncodeError (map-value) for anything else."""
         place = bytes(self._key.pack(key))
         if isinstance(value, int):
             value = Socket(cookie=value)

@@ -188,7 +188,7 @@ class ProgramsMap(VmMap):
         self.programs: dict[int, LinkedProgram] = {}
 
     def put(self, key: Any, value: Any, flags: int = ANY) -> None:
-        """Put a program into a slot."""
+        """Put a program into a slot. Raises EncodeError (map-value) for anything else."""
         index = int.from_bytes(self._key.pack(key), sys.byteorder)
         if index >= self.max_entries:
             self._refuse("write", errno.E2BIG, self._key.pack(key))
