@@ -308,3 +308,23 @@ class Batch(Closing, Frames):
     def __repr__(self) -> str:
         state = ", given back" if self._home is None else ""
         return f"<Batch of {len(self)} frames{state}>"
+
+
+def _quicken() -> None:
+    """Put the native core's ways before those written here, which do whatever is not ordinary."""
+    objects = native_objects()
+    if objects is None:
+        return
+    shown = {
+        "send": "($self, *, via=None, timeout=None)",
+        "swap": "($self, first, second, width)",
+        "release": "($self)",
+    }
+    for name, signature in shown.items():
+        ordinary = vars(Batch)[name]
+        setattr(Batch, f"_{name}_by", ordinary)
+        text = f"{name}{signature}\n--\n\n{ordinary.__doc__}"
+        setattr(Batch, name, objects.frames_method(Batch, name, text))
+
+
+_quicken()

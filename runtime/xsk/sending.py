@@ -104,10 +104,17 @@ class Sending(Rings):
         """
         rows = getattr(packets, "ndim", 0) == 2
         given: Any = packets if rows else tuple(packets)
+        outcome: int = self.calls.xsk_send_all(self.pointer, given, 0)
+        if outcome == len(given):
+            self._unkicked = False  # the kernel was told
+            return outcome
+        return self._send_rest(given, outcome, timeout)
+
+    def _send_rest(self, given: Any, outcome: int, timeout: float | None) -> int:
+        """Go on from the first attempt's outcome."""
         done, deadline = 0, None
         on_the_way: int | None = None
         while True:
-            outcome: int = self.calls.xsk_send_all(self.pointer, given, done)
             if outcome == -errno.EMSGSIZE:  # one of the next is a fragmented packet, or a mistake
                 self.send(given[done], timeout, kick=False)
                 outcome = 1
@@ -124,6 +131,7 @@ class Sending(Rings):
                 if not self.wait_for_completions(deadline):
                     return done
             on_the_way = self.tend()
+            outcome = self.calls.xsk_send_all(self.pointer, given, done)
 
     def _send_long(self, data: Bytes, kick: bool, timeout: float | None) -> None:
         with self.alloc(timeout) as frame:

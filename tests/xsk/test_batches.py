@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import inspect
 import struct
 import sys
 from collections.abc import Callable, Iterator
@@ -366,4 +367,32 @@ def test_bursts_and_timeouts_that_are_none(xsk: XskSocket) -> None:
         xsk.recv_batch(timeout=float("nan"))
     for timeout in (-1, 0, 0.0, 1e-9):
         assert len(xsk.recv_batch(timeout=timeout)) == 0
+    assert xsk.umem.census() == FREE
+
+
+@pytest.mark.parametrize("name", ["send", "swap", "release"])
+def test_a_method_in_c_shows_the_text_of_the_one_in_python(name: str) -> None:
+    quick, ordinary = getattr(Batch, name), getattr(Batch, f"_{name}_by")
+    shown, said = inspect.signature(quick).parameters, inspect.signature(ordinary).parameters
+    assert [(each.name, each.default) for each in shown.values()] == [
+        (each.name, each.default) for each in said.values()
+    ]
+    assert inspect.getdoc(quick) == inspect.getdoc(ordinary)
+
+
+def test_methods_in_c_take_what_those_in_python_take(xsk: XskSocket) -> None:
+    batch = xsk.alloc_batch(3, length=60)
+    batch.write(0, bytes(range(60)))
+    batch.swap(first=0, second=6, width=6)
+    batch.swap(12, 20, width=2)
+    changed = bytes([*range(6, 12), *range(6), 20, 21, *range(14, 20), 12, 13, *range(22, 60)])
+    assert [bytes(view) for view in batch] == [changed] * 3
+    with pytest.raises(TypeError, match="missing 1 required positional argument: 'width'"):
+        batch.swap(0, 6)  # type: ignore[call-arg]
+    with pytest.raises(TypeError, match="unexpected keyword argument 'to'"):
+        batch.send(to=xsk)  # type: ignore[call-arg]
+    with pytest.raises(TypeError, match="positional"):
+        batch.send(xsk)  # type: ignore[call-arg]
+    assert batch.send(via=xsk, timeout=SECOND) == 3
+    assert xsk.drain(SECOND)
     assert xsk.umem.census() == FREE

@@ -209,7 +209,7 @@ static PyObject *frames_attempt(PyObject *self, PyObject *native)
 
 /* send(timeout): on the socket they came from, and tell the kernel; how many packets. Where not all
  * fit, or one is refused, it goes on in Python. */
-static PyObject *frames_send(PyObject *self, PyObject *timeout)
+PyObject *ebpfasm_frames_send(PyObject *self, PyObject *timeout)
 {
     struct frames *f = (struct frames *)self;
     struct ebpfasm_xsk *x = f->xsk;
@@ -263,7 +263,7 @@ static long give_back(struct frames *f)
     return result;
 }
 
-static PyObject *frames_release(PyObject *self, PyObject *none)
+PyObject *ebpfasm_frames_release(PyObject *self, PyObject *none)
 {
     struct frames *f = (struct frames *)self;
 
@@ -295,7 +295,7 @@ static void frames_finalize(PyObject *self)
 /* ---- contents */
 
 /* swap(first, second, width) */
-static PyObject *frames_swap(PyObject *self, PyObject *const *args, Py_ssize_t count)
+PyObject *ebpfasm_frames_swap(PyObject *self, PyObject *const *args, Py_ssize_t count)
 {
     struct frames *f = (struct frames *)self;
     long long at[3];
@@ -431,10 +431,10 @@ static PyMethodDef frames_methods[] = {
     {"_taken", METHOD(frames_taken), METH_FASTCALL | METH_CLASS, NULL},
     {"_made", METHOD(frames_made), METH_FASTCALL | METH_CLASS, NULL},
     {"_keep", frames_keep, METH_O, NULL},
-    {"_send", frames_send, METH_O, NULL},
+    {"_send", ebpfasm_frames_send, METH_O, NULL},
     {"_attempt", frames_attempt, METH_O, NULL},
-    {"_release", frames_release, METH_NOARGS, NULL},
-    {"_swap", METHOD(frames_swap), METH_FASTCALL, NULL},
+    {"_release", ebpfasm_frames_release, METH_NOARGS, NULL},
+    {"_swap", METHOD(ebpfasm_frames_swap), METH_FASTCALL, NULL},
     {"_read", METHOD(frames_read), METH_FASTCALL, NULL},
     {"_write", METHOD(frames_write), METH_FASTCALL, NULL},
     {"_unpack", METHOD(ebpfasm_frames_unpack), METH_FASTCALL, NULL},

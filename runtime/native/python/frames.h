@@ -26,6 +26,11 @@ static inline struct ebpfasm_desc *descs_of(struct frames *f)
 /* A new reference to the socket, so that frames stay mapped meanwhile; NULL with ValueError. */
 PyObject *ebpfasm_frames_home(const struct frames *f);
 
+/* frames.c: methods; those that take more than one argument have an array and its length. */
+PyObject *ebpfasm_frames_send(PyObject *self, PyObject *timeout);
+PyObject *ebpfasm_frames_release(PyObject *self, PyObject *none);
+PyObject *ebpfasm_frames_swap(PyObject *self, PyObject *const *args, Py_ssize_t count);
+
 /* views.c */
 int ebpfasm_views_fill(PyObject *module);
 PyObject *ebpfasm_frames_iter(PyObject *self);

@@ -31,7 +31,9 @@ static int fill(PyObject *module)
             return -1;
     if (ebpfasm_subscripts_ready() < 0)
         return -1;
-    return ebpfasm_frames_fill(module) < 0 ? -1 : ebpfasm_sockets_fill(module);
+    if (ebpfasm_frames_fill(module) < 0 || ebpfasm_methods_fill(module) < 0)
+        return -1;
+    return ebpfasm_sockets_fill(module);
 }
 
 static PyModuleDef_Slot slots[] = {

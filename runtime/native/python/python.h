@@ -68,6 +68,10 @@ PyObject *ebpfasm_test_run_method(PyObject *module, PyObject *const *args, Py_ss
 
 /* frames.c, sockets.c: add what they have to the module */
 int ebpfasm_frames_fill(PyObject *module);
+int ebpfasm_methods_fill(PyObject *module);
 int ebpfasm_sockets_fill(PyObject *module);
+
+/* A method of a class like another one, that shows a text: the signature first. */
+PyObject *ebpfasm_new_method(PyObject *class, PyMethodDef like, PyObject *text);
 
 #endif

@@ -191,7 +191,8 @@ static int64_t send_some(struct ebpfasm_xsk *x, const struct sending *s, Py_ssiz
 }
 
 /* xsk_send_all(socket, packets, from): how many of a tuple's packets, or of an array's rows, were put
- * into the tx ring, from one on, until one did not fit; a negative errno where none was. */
+ * into the tx ring, from one on, until one did not fit; a negative errno where none was. If all were,
+ * the kernel is told, and what it says comes back where that is an errno. */
 static PyObject *xsk_send_all(PyObject *module, PyObject *const *args, Py_ssize_t count)
 {
     struct ebpfasm_xsk *x;
@@ -216,6 +217,15 @@ static PyObject *xsk_send_all(PyObject *module, PyObject *const *args, Py_ssize_
     end(&s);
     if (sent == INT64_MIN)
         return NULL;
+    if (done && from + done == s.count) {
+        long told;
+
+        Py_BEGIN_ALLOW_THREADS
+        told = ebpfasm_xsk_kick(x);
+        Py_END_ALLOW_THREADS
+        if (told < 0)
+            return PyLong_FromLong(told);
+    }
     return PyLong_FromLongLong(sent < 0 && !done ? sent : done);
 }
 

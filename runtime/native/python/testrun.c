@@ -646,9 +646,7 @@ PyType_Spec ebpfasm_runnable_spec = {
  */
 PyObject *ebpfasm_test_run_method(PyObject *module, PyObject *const *args, Py_ssize_t count)
 {
-    PyMethodDef *def;
-    const char *text;
-    Py_ssize_t length;
+    PyMethodDef like = {"test_run", METHOD(test_run), METH_FASTCALL | METH_KEYWORDS, NULL};
 
     (void)module;
     if (make_names() < 0)
@@ -658,14 +656,5 @@ PyObject *ebpfasm_test_run_method(PyObject *module, PyObject *const *args, Py_ss
         PyErr_SetString(PyExc_TypeError, "test_run_method(class of Runnables, text)");
         return NULL;
     }
-    text = PyUnicode_AsUTF8AndSize(args[1], &length);
-    if (!text)
-        return NULL;
-    def = PyMem_Malloc(sizeof(*def) + (size_t)length + 1); /* it lives as long as the process */
-    if (!def)
-        return PyErr_NoMemory();
-    memcpy(def + 1, text, (size_t)length + 1);
-    *def = (PyMethodDef){"test_run", METHOD(test_run), METH_FASTCALL | METH_KEYWORDS,
-                         (const char *)(def + 1)};
-    return PyDescr_NewMethod((PyTypeObject *)args[0], def);
+    return ebpfasm_new_method(args[0], like, args[1]);
 }
