@@ -89,6 +89,7 @@ FEATURES: dict[str, Feature] = {
     "bpf_task_acquire": Feature((6, 12), _always),
     "live frames": Feature((6, 1), _always),
     "test runs that check what they are given": Feature((6, 1), _always),
+    "counts of verified instructions": Feature((6, 1), _always),
     "names of BTF": Feature((6, 1), _always),
     "device-bound programs": Feature((6, 12), _typed("bpf_xdp_metadata_rx_timestamp")),
     "tokens": Feature((6, 12), _typed("bpf_token_create")),

@@ -323,6 +323,7 @@ def test_a_frame_without_a_whole_ethernet_header_is_dropped(name: str, form: str
 
 
 @pytest.mark.kernel
+@pytest.mark.needs("counts of verified instructions")
 def test_the_verifier_processes_14_instructions() -> None:
     for spec in (ebpfasm.open(ASSEMBLY), built):
         with ebpfasm.load(spec) as collection:

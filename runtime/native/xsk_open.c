@@ -292,10 +292,17 @@ void ebpfasm_xsk_close(struct ebpfasm_xsk *x)
     }
     if (x->tx.entries) {
         uint32_t consumed = load_acquire(x->tx.consumer), at;
+        uint16_t sent = owned(SENT, x->queue);
 
+        /* Linux 5.10 may have sent a frame, and said so in the completion ring, before it says that
+         * it took it out of the tx ring: the frame is somebody else's by now. */
         pthread_mutex_lock(&u->lock);
         for (at = consumed; at != x->tx.produced; at++) {
-            xsk_put_free(u, (uint32_t)(frame_of(u, ring_desc(&x->tx, at)->address)));
+            uint64_t index = frame_of(u, ring_desc(&x->tx, at)->address);
+
+            if (u->owner[index] != sent)
+                continue;
+            xsk_put_free(u, (uint32_t)index);
             x->queue->in_tx--;
         }
         pthread_mutex_unlock(&u->lock);
