@@ -261,6 +261,7 @@ def test_outcomes_stay_as_they_are_while_the_program_goes_on_running() -> None:
         assert type(kept[0]) is TestRun
 
 
+@pytest.mark.needs("test runs that check what they are given")
 def test_test_runs_leave_nothing_behind() -> None:
     with load(counting()) as live:
         program = live.programs["count"]
