@@ -38,7 +38,8 @@ def event_id(category: str, name: str) -> int:
     except FileNotFoundError:
         pass
     except PermissionError:
-        message = f"cannot read the tracepoint {category}/{name}: tracefs is root's (EACCES)"
+        why = "CAP_DAC_READ_SEARCH is missing (EACCES)"
+        message = f"cannot read the tracepoint {category}/{name}: {why}"
         hint = "run it as root (sudo), or with CAP_DAC_READ_SEARCH"
         raise LoadError(error("permission", message, hint=hint), errno=errno.EACCES) from None
     raise no_tracepoint(f"{category}/{name}")
