@@ -125,7 +125,7 @@ def create_map(
 
     with _types(spec, making) as types:
         try:
-            return _tried(create, types, name)
+            return _again_with_types(spec, lambda: _tried(create, types, name))
         except struct.error:
             message = f"map {spec.name!r}: a size, count or flag is not a number of 32 bits"
             raise LoadError(error("load-failed", message, spec.span), errno=errno.EINVAL) from None
@@ -135,6 +135,22 @@ def create_map(
     if code == errno.EINVAL and row is not None and is_older_than(row.since):
         raise unsupported(f"map type {row.name}", row.since, span=spec.span)
     raise _refusal(spec, code)
+
+
+def _again_with_types(spec: MapSpec, create: Callable[[], int]) -> int:
+    """Create a map, where Linux 5.10 has not read its own types yet after it has. Raises OSError.
+
+    It reads them for the first program that is loaded, and knows no struct_ops before.
+    """
+    try:
+        return create()
+    except OSError as refusal:
+        if refusal.errno != ENOTSUPP or spec.type != "struct_ops":
+            raise
+    from ebpfasm.runtime.features import attempt
+
+    attempt.load(attempt.return_number(), "socket_filter")
+    return create()
 
 
 _NO_TYPES = 0, 0, 0
