@@ -18,6 +18,7 @@ from ebpfasm.btf.scan import scan
 from ebpfasm.btf.strings import Buffer, StringSection
 from ebpfasm.btf.types import Btf, BtfType, ByteOrder, Int
 from ebpfasm.errors import BtfError, error
+from ebpfasm.frozen import replace
 
 _ALL_KINDS = 0xFFFF_FFFF
 
@@ -72,10 +73,16 @@ class BtfIndex:
             case bytes() | mmap.mmap():
                 return cls(source, base)
             case _:
-                data, below = read_file(os.fspath(source))
-                if base is None and below is not None:
-                    base = cls(below)
-                return cls(data, base)
+                path = os.fspath(source)
+                data, below = read_file(path)
+                try:
+                    if base is None and below is not None:
+                        base = cls(below)
+                    return cls(data, base)
+                except BtfError as problem:
+                    found = problem.diagnostics
+                    named = [replace(each, message=f"{path}: {each.message}") for each in found]
+                    raise BtfError(*named) from None
 
     def __len__(self) -> int:
         """The highest id, the base's types included."""

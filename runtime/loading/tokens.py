@@ -34,6 +34,8 @@ def token_of(given: int | str | os.PathLike[str] | None) -> Iterator[int]:
             yield 0
             return
     if isinstance(given, int):
+        if given:
+            _check_open(given)
         yield given
         return
     try:
@@ -47,6 +49,14 @@ def token_of(given: int | str | os.PathLike[str] | None) -> Iterator[int]:
     finally:
         if fd:
             os.close(fd)
+
+
+def _check_open(fd: int) -> None:
+    """See that a descriptor is one. Raises LoadError."""
+    try:
+        os.fstat(fd)
+    except (OSError, OverflowError):
+        raise refused("load-token", f"use the BPF token {fd}", errno.EBADF) from None
 
 
 def create(folder: str | os.PathLike[str]) -> int:

@@ -140,6 +140,7 @@ def test_a_dump_is_what_disasm_writes(ebpfasm: Command, program: Program) -> Non
         (["link", "show", "4294967295"], "there is no link 4294967295 in the kernel"),
         (["btf", "dump", "4294967295"], "there is no BTF 4294967295 in the kernel"),
         (["btf", "dump", "no_such_file"], "no_such_file"),
+        (["btf", "dump", __file__], f"{__file__}: BTF begins with 0xeb9f"),
         (["btf", "dump", "vmlinux", "--type", "no such"], "there is no type 'no such'"),
     ],
 )

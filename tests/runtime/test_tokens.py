@@ -137,3 +137,9 @@ def test_outside_of_user_namespaces_a_named_folder_is_an_error() -> None:
         ebpfasm.load(ebpfasm.assemble(TEXT), token="/tmp")
     with pytest.raises(LoadError, match="make a BPF token of /nowhere"):
         ebpfasm.load(ebpfasm.assemble(TEXT), token="/nowhere")
+
+
+@pytest.mark.parametrize("fd", [-1, 1 << 20, 1 << 40])
+def test_a_token_is_an_open_descriptor(fd: int) -> None:
+    with pytest.raises(LoadError, match=rf"cannot use the BPF token {fd}: .*\(EBADF\)"):
+        ebpfasm.load(ebpfasm.assemble(".section xdp\nf:\n r0 = 2\n exit"), token=fd)
