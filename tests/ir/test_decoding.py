@@ -497,13 +497,18 @@ def test_frozen_records_can_be_keys() -> None:
     assert type(next(iter(found))) is FrozenFields
 
 
-def test_dicts_are_used_again_only_where_nobody_has_them_and_as_they_were_made() -> None:
-    each = decoder(PAIR)
-    raw = b"".join(struct.pack("=Ii", n, -n) for n in range(40))
-    expected = [{"a": n, "b": -n} for n in range(40)]
-    assert list(each.each(raw, 40, 8)) == expected
+@pytest.mark.parametrize("more", [0, 6], ids=["small", "large"])
+def test_dicts_are_used_again_only_where_nobody_has_them_and_as_they_were_made(more: int) -> None:
+    rest = {f"c{each}": each for each in range(more)}
+    fields = [Field(each, Number(4, signed=True), 32 * at) for at, each in enumerate("ab")]
+    fields += [Field(each, Number(4), 32 * at) for at, each in enumerate(rest, 2)]
+    size = 4 * len(fields)
+    each = decoder(Record("r", size, tuple(fields)))
+    raw = b"".join(struct.pack(f"={len(fields)}i", n, -n, *rest.values()) for n in range(40))
+    expected = [{"a": n, "b": -n, **rest} for n in range(40)]
+    assert list(each.each(raw, 40, size)) == expected
     seen, kept = [], []
-    for number, found in enumerate(each.each(raw, 40, 8)):
+    for number, found in enumerate(each.each(raw, 40, size)):
         seen.append((dict(found), list(found)))
         match number % 8:
             case 0:
@@ -513,7 +518,7 @@ def test_dicts_are_used_again_only_where_nobody_has_them_and_as_they_were_made()
             case 2:
                 found["a"] = [found]  # a circle, which only the collector ends
             case 3:
-                found["a"] = found.pop("a")  # now behind b
+                found["a"] = found.pop("a")  # now behind the others
             case 4:
                 del found["b"]
                 found["other"] = 1
@@ -522,8 +527,15 @@ def test_dicts_are_used_again_only_where_nobody_has_them_and_as_they_were_made()
             case _:
                 gc.collect()
     assert [values for values, _ in seen] == expected
-    assert all(names == ["a", "b"] for _, names in seen)
+    assert all(names == ["a", "b", *rest] for _, names in seen)
     assert [found for _, found in kept] == [expected[number] for number, _ in kept]
+
+
+def test_of_two_fields_of_one_name_the_last_counts() -> None:
+    names = [*"aabcdefg"]
+    fields = tuple(Field(each, Number(1), 8 * at) for at, each in enumerate(names))
+    found = decoder(Record("r", 8, fields)).many(bytes(range(16)), 2, 8)
+    assert found == [dict(zip(names, range(at, at + 8), strict=True)) for at in (0, 8)]
 
 
 def test_what_goes_with_a_dict_may_ask_for_the_next_one() -> None:

@@ -97,7 +97,7 @@ static PyObject *decode_row(const struct decoder *d, const unsigned char *bytes)
 
 /* ---- records */
 
-PyObject *ebpfasm_fill_dict(const struct decoder *d, const unsigned char *bytes, PyObject *dict)
+static PyObject *fill_dict(const struct decoder *d, const unsigned char *bytes, PyObject *dict)
 {
     for (size_t i = 0; dict && i < d->length; i++) {
         const struct part *part = &d->parts[i];
@@ -110,22 +110,36 @@ PyObject *ebpfasm_fill_dict(const struct decoder *d, const unsigned char *bytes,
     return dict;
 }
 
+/* Setting an item is what costs most: a value that is the same object, as small numbers are, stays. */
+int ebpfasm_refill_dict(const struct decoder *d, const unsigned char *bytes, PyObject *dict)
+{
+    Py_ssize_t at = 0;
+    PyObject *name, *value, *each;
+    int result;
+
+    if ((size_t)PyDict_Size(dict) != d->length)
+        return 0;
+    for (const struct part *part = d->parts; part < d->parts + d->length; part++) {
+        if (!PyDict_Next(dict, &at, &name, &value) || name != part->name)
+            return 0;
+        each = ebpfasm_decode(part->decoder, bytes + part->offset);
+        if (!each)
+            return -1;
+        result = each == value ? 0 : PyDict_SetItem(dict, part->name, each);
+        Py_DECREF(each);
+        if (result < 0)
+            return -1;
+    }
+    return 1;
+}
+
 /*
  * A large dict of atoms is the copy of one that has all names already: an empty one would have to grow.
  * Nothing runs between that could decode another record meanwhile.
  */
 static PyObject *decode_dict(const struct decoder *d, const unsigned char *bytes)
 {
-    for (size_t i = 0; i < d->length; i++) {
-        const struct part *part = &d->parts[i];
-        PyObject *each = ebpfasm_decode(part->decoder, bytes + part->offset);
-        int result = each ? PyDict_SetItem(d->make, part->name, each) : -1;
-
-        Py_XDECREF(each);
-        if (result < 0)
-            return NULL;
-    }
-    return PyDict_Copy(d->make);
+    return ebpfasm_refill_dict(d, bytes, d->make) < 0 ? NULL : PyDict_Copy(d->make);
 }
 
 /* A frozen dict is a dict whose own methods refuse; this is not one of them. */
@@ -138,7 +152,7 @@ static PyObject *decode_frozen(const struct decoder *d, const unsigned char *byt
         PyErr_SetString(PyExc_TypeError, "a record that can be a key is a kind of dict");
         return NULL;
     }
-    return ebpfasm_fill_dict(d, bytes, made);
+    return fill_dict(d, bytes, made);
 }
 
 /* As the class's generated __init__ does it, or the frozen one of object. */
@@ -264,7 +278,7 @@ PyObject *ebpfasm_decode(const struct decoder *d, const unsigned char *bytes)
     case 'L': /* tuple */
         return decode_row(d, bytes);
     case 'D': /* dict */
-        return d->make ? decode_dict(d, bytes) : ebpfasm_fill_dict(d, bytes, PyDict_New());
+        return d->make ? decode_dict(d, bytes) : fill_dict(d, bytes, PyDict_New());
     case 'F': /* a dict that can be a key */
         return decode_frozen(d, bytes);
     case 'T': /* named tuple */

@@ -39,9 +39,11 @@ int ebpfasm_is_decoder(PyObject *object);
 /* The value of the bytes, of which there are decoder->size; NULL with an exception. */
 PyObject *ebpfasm_decode(const struct decoder *decoder, const unsigned char *bytes);
 
-/* Put a record's values into a dict; steals it, and gives it back or NULL with an exception. */
-PyObject *ebpfasm_fill_dict(const struct decoder *decoder, const unsigned char *bytes,
-                            PyObject *dict);
+/*
+ * Put a record's values into a dict of the one before, if that has the names still, in their order,
+ * and no more. 1, or 0 where it has not, or -1 with an exception.
+ */
+int ebpfasm_refill_dict(const struct decoder *decoder, const unsigned char *bytes, PyObject *dict);
 
 /* Whether its values hold no others, so that no garbage hangs on them. */
 int ebpfasm_is_atom(const struct decoder *decoder);

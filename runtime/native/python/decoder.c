@@ -139,7 +139,11 @@ static int make_model(struct decoder *d)
     for (size_t i = 0; d->make && i < d->length; i++)
         if (PyDict_SetItem(d->make, d->parts[i].name, Py_None) < 0)
             return -1;
-    return d->make ? 0 : -1;
+    if (d->make && (size_t)PyDict_Size(d->make) < d->length)
+        Py_CLEAR(d->make); /* two of a name */
+    else if (!d->make)
+        return -1;
+    return 0;
 }
 
 /* Decoder("record", size, ((name, offset, decoder), ...), code, class) */

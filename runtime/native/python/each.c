@@ -65,9 +65,8 @@ static Py_ssize_t size_of_tuples(void)
 }
 
 /*
- * Whether records can be used again: small dicts, named tuples, and objects with a slot for each
- * field. Their code, or 0. Large dicts are copies of one that has the names, see decode.c: that is
- * quicker still.
+ * Whether records can be used again: dicts, named tuples, and objects with a slot for each field.
+ * Their code, or 0.
  */
 static char used_again(const struct decoder *d)
 {
@@ -81,7 +80,7 @@ static char used_again(const struct decoder *d)
         slots = slots && d->parts[i].place;
     }
     if (d->code == 'D')
-        return d->make ? 0 : 'D';
+        return 'D';
     if (d->code == 'T')
         return !tuples_remember() && is_bare(d->make, size_of_tuples()) ? 'T' : 0;
     return slots && is_bare(d->make, (Py_ssize_t)(sizeof(PyObject) + d->length * sizeof(PyObject *)))
@@ -89,37 +88,22 @@ static char used_again(const struct decoder *d)
                : 0;
 }
 
-/* Whether a dict has the names of the decoder's records still, in their order, and no more. */
-static int is_as_made(const struct decoder *d, PyObject *dict)
+/* Put a record's values into a named tuple or an object of the one before. 1, or -1. */
+static int refill_object(const struct decoder *d, const unsigned char *bytes, PyObject *object)
 {
-    Py_ssize_t at = 0;
-    PyObject *name;
-
-    if ((size_t)PyDict_Size(dict) != d->length)
-        return 0;
-    for (size_t i = 0; i < d->length; i++)
-        if (!PyDict_Next(dict, &at, &name, NULL) || name != d->parts[i].name)
-            return 0;
-    return 1;
-}
-
-/* Put a record's values into a named tuple or an object that nobody else has; steals it. */
-static PyObject *fill_object(const struct decoder *d, const unsigned char *bytes, PyObject *object)
-{
-    for (size_t i = 0; object && i < d->length; i++) {
-        const struct part *part = &d->parts[i];
+    for (const struct part *part = d->parts; part < d->parts + d->length; part++) {
         PyObject *each = ebpfasm_decode(part->decoder, bytes + part->offset);
 
-        if (!each) {
-            Py_CLEAR(object);
-        } else if (d->code == 'T') {
-            PyTuple_SetItem(object, (Py_ssize_t)i, each);
+        if (!each)
+            return -1;
+        if (d->code == 'T') {
+            PyTuple_SetItem(object, part - d->parts, each);
         } else {
             hold((PyObject **)((char *)object + part->place), each);
             Py_DECREF(each);
         }
     }
-    return object;
+    return 1;
 }
 
 /*
@@ -132,14 +116,15 @@ static PyObject *used_at(struct each *e, Py_ssize_t index)
     const struct column *column = &e->values;
     const struct decoder *d = column->decoder;
     const unsigned char *bytes = (unsigned char *)column->buffer.buf + index * column->stride;
+    int filled = 0;
 
     *kept = NULL;
-    if (record && Py_REFCNT(record) == 1 && (e->again != 'D' || is_as_made(d, record))) {
-        record = e->again == 'D' ? ebpfasm_fill_dict(d, bytes, record)
-                                 : fill_object(d, bytes, record);
-    } else {
+    if (record && Py_REFCNT(record) == 1)
+        filled = e->again == 'D' ? ebpfasm_refill_dict(d, bytes, record)
+                                 : refill_object(d, bytes, record);
+    if (filled < 1) {
         Py_XDECREF(record);
-        record = ebpfasm_decode(d, bytes);
+        record = filled < 0 ? NULL : ebpfasm_decode(d, bytes);
     }
     hold(kept, record);
     return record;
