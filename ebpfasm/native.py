@@ -48,3 +48,16 @@ def _objects(path: str) -> Any:
     module = module_from_spec(spec)
     loader.exec_module(module)
     return module
+
+
+def text_of(function: Any) -> str:
+    """What a method in C that stands for one in Python has as its text: help() reads it."""
+    code, defaults = function.__code__, function.__defaults__ or ()
+    names = code.co_varnames[: code.co_argcount + code.co_kwonlyargcount]
+    values = dict(zip(names[code.co_argcount - len(defaults) :], defaults, strict=False))
+    values.update(function.__kwdefaults__ or {})
+    shown = [f"{name}={values[name]!r}" if name in values else name for name in names]
+    shown[0] = f"${shown[0]}"
+    if code.co_kwonlyargcount:
+        shown.insert(code.co_argcount, "*")
+    return f"{function.__name__}({', '.join(shown)})\n--\n\n{function.__doc__}"

@@ -5,11 +5,11 @@ from __future__ import annotations
 import errno
 import os
 from collections.abc import Callable, Iterable
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from ebpfasm.ir.specs import ProgramSpec
 from ebpfasm.isa.kinds import PROGRAM_TYPES
-from ebpfasm.native import native_objects
+from ebpfasm.native import native_objects, text_of
 from ebpfasm.runtime.attach.methods import Attachable
 from ebpfasm.runtime.info.program import (
     JITED,
@@ -223,18 +223,9 @@ def _quicken() -> None:
     if objects is None:
         return
     ordinary = Program.test_run
-    text = f"test_run{_signature(ordinary)}\n--\n\n{ordinary.__doc__}"
     type.__setattr__(Program, "_test_run", ordinary)
-    type.__setattr__(Program, "test_run", objects.test_run_method(Program, text))
-
-
-def _signature(function: Any) -> str:
-    """What inspect reads in the text of a function in C."""
-    code = function.__code__
-    names = code.co_varnames[1 : code.co_argcount]
-    plain = [f"{name}={value!r}" for name, value in zip(names, function.__defaults__, strict=True)]
-    keywords = [f"{name}={value!r}" for name, value in function.__kwdefaults__.items()]
-    return f"({', '.join(['$self', *plain, '*', *keywords])})"
+    method = objects.test_run_method(Program, text_of(ordinary))
+    type.__setattr__(Program, "test_run", method)
 
 
 _quicken()

@@ -267,9 +267,10 @@ void xsk_refill(struct ebpfasm_queue *q)
     store_release(q->fill.producer, q->fill.produced);
 }
 
-void xsk_tend(struct ebpfasm_xsk *x)
+void xsk_tend(struct ebpfasm_xsk *x, uint32_t received)
 {
     pthread_mutex_lock(&x->umem->lock);
+    x->queue->in_fill -= received;
     xsk_complete(x->queue);
     xsk_refill(x->queue);
     pthread_mutex_unlock(&x->umem->lock);
@@ -283,7 +284,7 @@ long ebpfasm_xsk_tend(struct ebpfasm_xsk *x)
     INSIDE(x);
     uint32_t left;
 
-    xsk_tend(x);
+    xsk_tend(x, 0);
     pthread_mutex_lock(&x->umem->lock);
     left = x->queue->in_tx;
     pthread_mutex_unlock(&x->umem->lock);
@@ -346,11 +347,8 @@ long ebpfasm_xsk_recv(struct ebpfasm_xsk *x, struct ebpfasm_desc *descs, uint32_
         xsk_consume(x, ready);
     add_relaxed(&x->counters.received, packets);
     add_relaxed(&x->counters.received_bytes, bytes);
-    pthread_mutex_lock(&u->lock);
-    x->queue->in_fill -= ready;
-    pthread_mutex_unlock(&u->lock);
     pthread_mutex_unlock(&x->rx_lock);
-    xsk_tend(x);
+    xsk_tend(x, ready);
     return count;
 }
 
@@ -434,19 +432,19 @@ long ebpfasm_xsk_send(struct ebpfasm_xsk *x, const struct ebpfasm_desc *descs, u
         if (!sendable(u, descs + i, index))
             break;
         u->owner[index] = owned(SENT, x->queue); /* finds doubles */
-        if (i < room)
-            *ring_desc(&x->tx, x->tx.produced + i) = descs[i];
+        if (i >= room)
+            continue;
+        *ring_desc(&x->tx, x->tx.produced + i) = descs[i];
+        bytes += descs[i].length;
+        packets += !(descs[i].options & PKT_CONTD);
     }
     *bad = i;
-    room = i == count ? room : 0;
+    if (i < count)
+        room = 0, bytes = 0, packets = 0;
     for (uint32_t k = room; k < i; k++)
         u->owner[frame_of(u, descs[k].address)] = USER;
-    for (uint32_t k = 0; k < room; k++) {
-        if (u->tickets)
-            xsk_note(u, descs + k);
-        bytes += descs[k].length;
-        packets += !(descs[k].options & PKT_CONTD);
-    }
+    for (uint32_t k = 0; u->tickets && k < room; k++)
+        xsk_note(u, descs + k);
     x->tx.produced += room;
     if (room)
         xsk_publish(x, room);
@@ -465,52 +463,75 @@ long ebpfasm_xsk_send_one(struct ebpfasm_xsk *x, uint64_t address, uint32_t leng
     return ebpfasm_xsk_send(x, &desc, 1, &bad);
 }
 
+/*
+ * Copy packets into free frames and send those: packets of different lengths, or rows of a table
+ * where there is no array of packets. As many as there are frames and room for.
+ */
+static long send_copies(struct ebpfasm_xsk *x, const unsigned char *const *packets,
+                        const uint32_t *lengths, const unsigned char *rows, uint32_t width,
+                        uint32_t count)
+{
+    struct ebpfasm_umem *u = x->umem;
+    uint32_t free[SEND_MOST];
+    uint64_t bytes = 0;
+
+    pthread_mutex_lock(&x->tx_lock);
+    count = ring_room(&x->tx, count);
+    pthread_mutex_lock(&u->lock);
+    count = count < u->free_count ? count : u->free_count;
+    for (uint32_t i = 0; i < count; i++)
+        free[i] = xsk_take_free(u);
+    x->queue->in_tx += count; /* before the kernel can complete them */
+    pthread_mutex_unlock(&u->lock);
+    for (uint32_t i = 0; i < count; i++, rows += width) {
+        struct ebpfasm_desc desc = {
+            (uint64_t)free[i] * u->frame_size + PACKET_HEADROOM + u->headroom, 0, 0,
+        };
+
+        xsk_fill(u, &desc, packets ? packets[i] : rows, packets ? lengths[i] : width);
+        xsk_enqueue(x, &desc, free[i]);
+        bytes += desc.length;
+    }
+    if (count)
+        store_release(x->tx.producer, x->tx.produced);
+    add_relaxed(&x->counters.sent, count);
+    add_relaxed(&x->counters.sent_bytes, bytes);
+    pthread_mutex_unlock(&x->tx_lock);
+    return count;
+}
+
+static int fits(const struct ebpfasm_umem *u, uint32_t length)
+{
+    return length > 0 && length <= u->frame_size;
+}
+
 long ebpfasm_xsk_send_all(struct ebpfasm_xsk *x, const unsigned char *const *packets,
                           const uint32_t *lengths, uint32_t count)
 {
-    struct ebpfasm_umem *u = x->umem;
-    struct ebpfasm_desc descs[SEND_MOST];
-    uint32_t bad, got;
-    long sent;
-
     INSIDE(x);
     if (!x->tx.entries)
         return -ENOBUFS;
     count = count < SEND_MOST ? count : SEND_MOST;
     for (uint32_t i = 0; i < count; i++)
-        if (!lengths[i] || lengths[i] > u->frame_size)
+        if (!fits(x->umem, lengths[i]))
             return -EMSGSIZE;
-    got = (uint32_t)ebpfasm_umem_take(u, descs, count, 0);
-    for (uint32_t i = 0; i < got; i++)
-        xsk_fill(u, descs + i, packets[i], lengths[i]);
-    sent = ebpfasm_xsk_send(x, descs, got, &bad);
-    if (sent < (long)got) {
-        uint32_t kept = sent > 0 ? (uint32_t)sent : 0;
+    return send_copies(x, packets, lengths, NULL, 0, count);
+}
 
-        ebpfasm_umem_give(u, descs + kept, got - kept, &bad);
-    }
-    return sent;
+long ebpfasm_xsk_send_rows(struct ebpfasm_xsk *x, const unsigned char *rows, uint32_t width,
+                           uint32_t count)
+{
+    INSIDE(x);
+    if (!x->tx.entries)
+        return -ENOBUFS;
+    if (!fits(x->umem, width))
+        return -EMSGSIZE;
+    return send_copies(x, NULL, NULL, rows, width, count < SEND_MOST ? count : SEND_MOST);
 }
 
 long ebpfasm_xsk_send_bytes(struct ebpfasm_xsk *x, const unsigned char *data, uint32_t length)
 {
-    struct ebpfasm_umem *u = x->umem;
-    struct ebpfasm_desc desc;
-    uint32_t bad;
-    long sent = 0;
-
-    INSIDE(x);
-    if (!x->tx.entries)
-        return -ENOBUFS;
-    if (!length || length > u->frame_size)
-        return -EMSGSIZE;
-    if (!ebpfasm_umem_take(u, &desc, 1, length))
-        return 0;
-    xsk_fill(u, &desc, data, length);
-    sent = ebpfasm_xsk_send(x, &desc, 1, &bad);
-    if (sent != 1)
-        ebpfasm_umem_give_one(u, desc.address);
-    return sent;
+    return ebpfasm_xsk_send_rows(x, data, length, 1);
 }
 
 long ebpfasm_xsk_kick(struct ebpfasm_xsk *x)
@@ -545,7 +566,7 @@ long ebpfasm_xsk_release(struct ebpfasm_xsk *x, uint64_t address)
     long result = ebpfasm_umem_give_one(x->umem, address);
 
     if (inside && !result)
-        xsk_tend(x);
+        xsk_tend(x, 0);
     return result;
 }
 
@@ -556,7 +577,7 @@ long ebpfasm_xsk_release_all(struct ebpfasm_xsk *x, const struct ebpfasm_desc *d
     long result = ebpfasm_umem_give(x->umem, descs, count, bad);
 
     if (inside)
-        xsk_tend(x);
+        xsk_tend(x, 0);
     return result;
 }
 

@@ -253,8 +253,9 @@ static inline void xsk_fill(struct ebpfasm_umem *u, struct ebpfasm_desc *desc,
     copy_bytes(u->area + desc->address, data, length);
 }
 
-/* Complete and refill, taking the lock; and wake the driver where it waits for buffers. */
-void xsk_tend(struct ebpfasm_xsk *x);
+/* Complete and refill, taking the lock, after so many frames were received; and wake the driver where
+ * it waits for buffers. */
+void xsk_tend(struct ebpfasm_xsk *x, uint32_t received);
 
 /* Descriptors ready in the rx ring, whole packets only; more than `limit` where one is longer. */
 uint32_t xsk_ready(struct ebpfasm_xsk *x, uint32_t limit);

@@ -152,7 +152,7 @@ static struct burst take_burst(struct ebpfasm_xsk *x, struct writer *w, uint64_t
         received(x, ready, (uint64_t)done.packets, bytes);
     }
     pthread_mutex_unlock(&x->rx_lock);
-    xsk_tend(x);
+    xsk_tend(x, 0);
     done.idle = !ready;
     return done;
 }
@@ -386,9 +386,9 @@ static long forward(struct ebpfasm_xsk *x, struct ebpfasm_xsk *y, int layer, uin
         burst = forward_burst(x, y, layer, wanted(done, limit), too_long);
         done += (uint64_t)burst.packets;
         error = ebpfasm_xsk_kick(y);
-        xsk_tend(x);
+        xsk_tend(x, 0);
         if (y != x)
-            xsk_tend(y);
+            xsk_tend(y, 0);
         if (burst.blocked && !error)
             error = xsk_wait(y, 0, NULL, 0, within(deadline, SOON));
         else if (burst.idle && !error)
@@ -484,7 +484,7 @@ long ebpfasm_xsk_replay(struct ebpfasm_xsk *x, struct ebpfasm_replay *r, uint64_
         burst = replay_burst(x, r, wanted(done, limit));
         done += (uint64_t)burst.packets;
         error = ebpfasm_xsk_kick(x);
-        xsk_tend(x);
+        xsk_tend(x, 0);
         if (burst.idle && !error) {
             int64_t wake = due(r), soon = within(deadline, SOON);
 

@@ -247,7 +247,7 @@ struct ebpfasm_xsk *ebpfasm_xsk_open(struct ebpfasm_xsk_config *c, int *error)
     }
     if (!own && c->rx_size && x->queue->target < c->target)
         x->queue->target = c->target;
-    xsk_tend(x);
+    xsk_tend(x, 0);
     return x;
 }
 

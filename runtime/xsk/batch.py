@@ -11,7 +11,7 @@ from ebpfasm.closing import Closing
 from ebpfasm.native import native_objects
 from ebpfasm.runtime.xsk import faults
 from ebpfasm.runtime.xsk.layouts import layout
-from ebpfasm.runtime.xsk.rings import deadline_of
+from ebpfasm.runtime.xsk.rings import deadline_of, quicken
 
 if TYPE_CHECKING:
     import struct
@@ -310,21 +310,4 @@ class Batch(Closing, Frames):
         return f"<Batch of {len(self)} frames{state}>"
 
 
-def _quicken() -> None:
-    """Put the native core's ways before those written here, which do whatever is not ordinary."""
-    objects = native_objects()
-    if objects is None:
-        return
-    shown = {
-        "send": "($self, *, via=None, timeout=None)",
-        "swap": "($self, first, second, width)",
-        "release": "($self)",
-    }
-    for name, signature in shown.items():
-        ordinary = vars(Batch)[name]
-        setattr(Batch, f"_{name}_by", ordinary)
-        text = f"{name}{signature}\n--\n\n{ordinary.__doc__}"
-        setattr(Batch, name, objects.frames_method(Batch, name, text))
-
-
-_quicken()
+quicken(Batch, "frames_method", "send", "swap", "release")

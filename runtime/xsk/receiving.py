@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, overload
 from ebpfasm.runtime.xsk.batch import Batch
 from ebpfasm.runtime.xsk.frames import Frame, Packet
 from ebpfasm.runtime.xsk.options import DESC, MOST_FRAGMENTS, PKT_CONTD
-from ebpfasm.runtime.xsk.rings import BURST, Rings, Settings, deadline_of
+from ebpfasm.runtime.xsk.rings import BURST, Rings, Settings, deadline_of, quicken
 from ebpfasm.runtime.xsk.umem import Umem
 
 if TYPE_CHECKING:
@@ -25,11 +25,11 @@ class Receiving(Rings):
     """The receiving half of a socket."""
 
     def __init__(self, umem: Umem, settings: Settings) -> None:
-        self._pending: deque[Frame] = deque()
+        self._pending = deque()
+        self._batches = Batch
         super().__init__(umem, settings)
         self.fragments = MOST_FRAGMENTS * settings.multi_buffer
         self._receive = self.calls.xsk_recv
-        self._received = Batch._received
 
     @overload
     def recv(self, timeout: None = None) -> Frame: ...
@@ -58,7 +58,7 @@ class Receiving(Rings):
             return Batch._made(self, self.pointer, bytearray(b"".join(waiting)))
         if self._unkicked:
             self.flush()
-        return self._received(self, self.pointer, limit, timeout)
+        return Batch._received(self, self.pointer, limit, timeout)
 
     def frames(self, timeout: float | None = None, burst: int = BURST) -> Iterator[Frame]:
         """Receive packet after packet, each leased for the loop's body, until none comes in time.
@@ -204,6 +204,9 @@ class Receiving(Rings):
 
     def _give_all(self, addresses: list[int]) -> None:
         self.calls.umem_give(self.umem.pointer, addresses)
+
+
+quicken(Receiving, "socket_method", "recv_batch")
 
 
 def _end(frame: Frame, done: list[int]) -> None:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import errno
 import time
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from ebpfasm.errors import LoadError, error
 from ebpfasm.frozen import dataclass
-from ebpfasm.native import native_objects
+from ebpfasm.native import native_objects, text_of
 from ebpfasm.runtime.descriptor import Descriptor
 from ebpfasm.runtime.xsk import faults
 from ebpfasm.runtime.xsk.frames import KEPT, Frame, Packet
@@ -21,6 +21,9 @@ from ebpfasm.runtime.xsk.options import (
     Copy,
 )
 from ebpfasm.runtime.xsk.umem import Umem
+
+if TYPE_CHECKING:
+    from collections import deque
 
 BURST = 64
 
@@ -75,7 +78,21 @@ class Queue:
             self._core.lib.ebpfasm_queue_close(self.handle)
 
 
-class Rings(Descriptor):
+if TYPE_CHECKING:
+
+    class Socket:
+        """What native/python/sockets.c has of a socket."""
+
+        pointer: int  # of the native one, for what is called through `calls`
+        _unkicked: bool
+        _batches: type[Any] | None
+        _pending: deque[Frame]
+
+else:
+    Socket = getattr(native_objects(), "Socket", object)  # nothing opens without the native core
+
+
+class Rings(Descriptor, Socket):
     """The rings of one socket, and what receiving and sending have in common."""
 
     def __init__(self, umem: Umem, settings: Settings) -> None:
@@ -89,7 +106,7 @@ class Rings(Descriptor):
         made, self.ring_queue = _open(umem, settings)
         self.handle = self.core.ffi.gc(made, self.core.lib.ebpfasm_xsk_delete)
         self.calls: Any = native_objects()
-        self.pointer = self.address_of(made)  # for what is called through `calls`
+        self.pointer = self.address_of(made)
         # What few packets have, several frames or metadata, costs the others nothing.
         self.lease = Packet if settings.multi_buffer or umem.metadata else Frame
         self.kept = KEPT[self.lease]
@@ -198,6 +215,20 @@ class Rings(Descriptor):
     def fail(self, outcome: int) -> NoReturn:
         """Raise what a negative outcome of the native core means."""
         raise faults.failed(-outcome, self.settings.where)
+
+
+def quicken(owner: type[Any], make: str, *names: str) -> None:
+    """Put the native core's ways before those written in Python, which do what is not ordinary.
+
+    `make` is the core's function for a method of such a class.
+    """
+    objects = native_objects()
+    if objects is None:
+        return
+    for name in names:
+        ordinary = vars(owner)[name]
+        setattr(owner, f"_{name}_by", ordinary)
+        setattr(owner, name, getattr(objects, make)(owner, name, text_of(ordinary)))
 
 
 def deadline_of(timeout: float | None) -> int | None:

@@ -9,7 +9,7 @@ from ebpfasm.runtime.xsk import faults
 from ebpfasm.runtime.xsk.batch import Batch
 from ebpfasm.runtime.xsk.frames import Bytes, Descriptor, Frame, Packet
 from ebpfasm.runtime.xsk.options import DESC
-from ebpfasm.runtime.xsk.rings import BURST, Rings, Settings, deadline_of
+from ebpfasm.runtime.xsk.rings import BURST, Rings, Settings, deadline_of, quicken
 from ebpfasm.runtime.xsk.umem import Umem
 
 if TYPE_CHECKING:
@@ -242,3 +242,6 @@ class Sending(Rings):
             f"no frame is free: {census.user} are leased, {census.fill} wait to be received into",
             "release leases, or open the socket with a larger Umem",
         )
+
+
+quicken(Sending, "socket_method", "send_all")

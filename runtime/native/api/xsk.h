@@ -117,6 +117,9 @@ long ebpfasm_xsk_send_bytes(struct ebpfasm_xsk *xsk, const unsigned char *data,
  * longer than a frame: then none is sent. */
 long ebpfasm_xsk_send_all(struct ebpfasm_xsk *xsk, const unsigned char *const *packets,
                           const uint32_t *lengths, uint32_t count);
+/* The same for packets of one width that lie one behind the other. */
+long ebpfasm_xsk_send_rows(struct ebpfasm_xsk *xsk, const unsigned char *rows, uint32_t width,
+                           uint32_t count);
 /* Tell the kernel to send what is in the tx ring, where it wants to be told; take completions. */
 long ebpfasm_xsk_kick(struct ebpfasm_xsk *xsk);
 /* Give one of the user's frames back, and tend; on a closed socket too. */

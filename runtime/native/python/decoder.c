@@ -136,13 +136,13 @@ static int make_model(struct decoder *d)
         if (!ebpfasm_is_atom(d->parts[i].decoder))
             return 0;
     d->make = PyDict_New();
-    for (size_t i = 0; d->make && i < d->length; i++)
+    if (!d->make)
+        return -1;
+    for (size_t i = 0; i < d->length; i++)
         if (PyDict_SetItem(d->make, d->parts[i].name, Py_None) < 0)
             return -1;
-    if (d->make && (size_t)PyDict_Size(d->make) < d->length)
-        Py_CLEAR(d->make); /* two of a name */
-    else if (!d->make)
-        return -1;
+    if ((size_t)PyDict_Size(d->make) < d->length) /* two of a name */
+        Py_CLEAR(d->make);
     return 0;
 }
 

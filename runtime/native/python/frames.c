@@ -7,7 +7,6 @@
 
 #include <errno.h>
 #include <math.h>
-#include <stdlib.h>
 
 #define MOST_FRAGMENTS 32
 #define SLICE 100000000 /* ns to wait at a time: what is down, or gone, wakes nobody */
@@ -92,31 +91,39 @@ static int64_t patiently(struct ebpfasm_xsk *x, struct ebpfasm_desc *descs, uint
     }
 }
 
-/* received(socket, native, limit, timeout): a batch; the socket says why there can be none. */
+/* A batch; the socket says why there can be none. */
+PyObject *ebpfasm_frames_received(PyObject *class, PyObject *home, struct ebpfasm_xsk *x,
+                                  PyObject *limit, PyObject *timeout)
+{
+    uint32_t most = how_many(limit, x->rx.size);
+    struct frames *made;
+    int64_t got;
+
+    if (!most)
+        return NULL;
+    made = allocate(class, most + (x->fragments ? MOST_FRAGMENTS : 0));
+    if (!made)
+        return NULL;
+    got = ebpfasm_xsk_recv(x, made->descs, most, 0);
+    if (!got) {
+        int64_t deadline = deadline_of(timeout);
+
+        got = deadline < 0 ? INT64_MIN : patiently(x, made->descs, most, deadline);
+    }
+    if (got >= 0)
+        return begin(made, home, x, (uint32_t)got);
+    Py_DECREF(made);
+    return got == INT64_MIN ? NULL : PyObject_CallMethod(home, "fail", "L", (long long)got);
+}
+
+/* received(socket, native, limit, timeout) */
 static PyObject *frames_received(PyObject *class, PyObject *const *args, Py_ssize_t count)
 {
     struct ebpfasm_xsk *x;
-    struct frames *made;
-    uint32_t limit;
-    int64_t got;
 
     if (count != 4 || !(x = PyLong_AsVoidPtr(args[1])))
         return PyErr_Occurred() ? NULL : PyErr_Format(PyExc_TypeError, "four arguments");
-    if (!(limit = how_many(args[2], x->rx.size)))
-        return NULL;
-    made = allocate(class, limit + (x->fragments ? MOST_FRAGMENTS : 0));
-    if (!made)
-        return NULL;
-    got = ebpfasm_xsk_recv(x, made->descs, limit, 0);
-    if (!got) {
-        int64_t deadline = deadline_of(args[3]);
-
-        got = deadline < 0 ? INT64_MIN : patiently(x, made->descs, limit, deadline);
-    }
-    if (got >= 0)
-        return begin(made, args[0], x, (uint32_t)got);
-    Py_DECREF(made);
-    return got == INT64_MIN ? NULL : PyObject_CallMethod(args[0], "fail", "L", (long long)got);
+    return ebpfasm_frames_received(class, args[0], x, args[2], args[3]);
 }
 
 /* taken(socket, native, count, length, timeout): a batch of free frames; the socket waits for them
@@ -185,6 +192,8 @@ static uint32_t packets_of(struct frames *f)
     const struct ebpfasm_desc *descs = descs_of(f);
     uint32_t packets = 0;
 
+    if (f->xsk && !f->xsk->fragments)
+        return f->count;
     for (uint32_t i = 0; i < f->count; i++)
         packets += !(descs[i].options & PKT_CONTD);
     return packets;
@@ -292,106 +301,6 @@ static void frames_finalize(PyObject *self)
     PyErr_Restore(type, value, traceback);
 }
 
-/* ---- contents */
-
-/* swap(first, second, width) */
-PyObject *ebpfasm_frames_swap(PyObject *self, PyObject *const *args, Py_ssize_t count)
-{
-    struct frames *f = (struct frames *)self;
-    long long at[3];
-    PyObject *home;
-    long result;
-
-    if (count != 3)
-        return PyErr_Format(PyExc_TypeError, "three arguments");
-    for (int i = 0; i < 3; i++) {
-        at[i] = PyLong_AsLongLong(args[i]);
-        if (at[i] == -1 && PyErr_Occurred())
-            return NULL;
-    }
-    if (at[2] < 0 || llabs(at[0] - at[1]) < at[2])
-        return PyErr_Format(PyExc_ValueError, "the two ranges overlap");
-    if (!(home = ebpfasm_frames_home(f)))
-        return NULL;
-    if (at[2] > UINT32_MAX || llabs(at[0]) > UINT32_MAX || llabs(at[1]) > UINT32_MAX)
-        result = -EINVAL;
-    else
-        result = ebpfasm_umem_swap(f->xsk->umem, descs_of(f), f->count, at[0], at[1],
-                                   (uint32_t)at[2]);
-    Py_DECREF(home);
-    if (result)
-        return PyObject_CallMethod(self, "_leaves", "LL", at[0] < at[1] ? at[0] : at[1],
-                                   llabs(at[0] - at[1]) + at[2]);
-    Py_RETURN_NONE;
-}
-
-/* A rectangle of bytes: read(start, width, into), and write(start, from) or
- * write(start, from, width, step); without width and step all of it goes to each frame. */
-static PyObject *copy(PyObject *self, PyObject *start_at, PyObject *buffer, int64_t width,
-                      int64_t step, int write)
-{
-    struct frames *f = (struct frames *)self;
-    long long start = PyLong_AsLongLong(start_at);
-    struct ebpfasm_umem *u;
-    Py_buffer rows;
-    PyObject *home;
-    long result = -EINVAL;
-
-    if (PyErr_Occurred() || !(home = ebpfasm_frames_home(f)))
-        return NULL;
-    if (PyObject_GetBuffer(buffer, &rows, write ? PyBUF_SIMPLE : PyBUF_WRITABLE) < 0) {
-        Py_DECREF(home);
-        return NULL;
-    }
-    u = f->xsk->umem;
-    width = width < 0 ? rows.len : width;
-    if (width > UINT32_MAX || step > UINT32_MAX || step < 0 ||
-        (f->count && rows.len < step * (f->count - 1) + width))
-        PyErr_SetString(PyExc_ValueError, "the rows are of another size");
-    else if (write && start >= -(int64_t)UINT32_MAX && start <= UINT32_MAX)
-        result = ebpfasm_umem_write(u, descs_of(f), f->count, start, (uint32_t)width, rows.buf,
-                                    (uint32_t)step);
-    else if (!write) {
-        ebpfasm_umem_read(u, descs_of(f), f->count, start > UINT32_MAX ? UINT32_MAX : start,
-                          (uint32_t)width, rows.buf);
-        result = 0;
-    }
-    PyBuffer_Release(&rows);
-    Py_DECREF(home);
-    if (PyErr_Occurred())
-        return NULL;
-    if (result)
-        return PyObject_CallMethod(self, "_leaves", "LL", start, (long long)width);
-    Py_RETURN_NONE;
-}
-
-static PyObject *frames_read(PyObject *self, PyObject *const *args, Py_ssize_t count)
-{
-    long width;
-
-    if (count != 3)
-        return PyErr_Format(PyExc_TypeError, "three arguments");
-    width = PyLong_AsLong(args[1]);
-    if (width < 0)
-        return PyErr_Occurred() ? NULL : PyErr_Format(PyExc_ValueError, "no width");
-    return copy(self, args[0], args[2], width, width, 0);
-}
-
-static PyObject *frames_write(PyObject *self, PyObject *const *args, Py_ssize_t count)
-{
-    long width = -1, step = 0;
-
-    if (count != 2 && count != 4)
-        return PyErr_Format(PyExc_TypeError, "two or four arguments");
-    if (count == 4) {
-        width = PyLong_AsLong(args[2]);
-        step = PyLong_AsLong(args[3]);
-        if (PyErr_Occurred())
-            return NULL;
-    }
-    return copy(self, args[0], args[1], width, step, 1);
-}
-
 /* ---- the type */
 
 static Py_ssize_t frames_length(PyObject *self)
@@ -435,8 +344,8 @@ static PyMethodDef frames_methods[] = {
     {"_attempt", frames_attempt, METH_O, NULL},
     {"_release", ebpfasm_frames_release, METH_NOARGS, NULL},
     {"_swap", METHOD(ebpfasm_frames_swap), METH_FASTCALL, NULL},
-    {"_read", METHOD(frames_read), METH_FASTCALL, NULL},
-    {"_write", METHOD(frames_write), METH_FASTCALL, NULL},
+    {"_read", METHOD(ebpfasm_frames_read), METH_FASTCALL, NULL},
+    {"_write", METHOD(ebpfasm_frames_write), METH_FASTCALL, NULL},
     {"_unpack", METHOD(ebpfasm_frames_unpack), METH_FASTCALL, NULL},
     {"_pack", METHOD(ebpfasm_frames_pack), METH_FASTCALL, NULL},
     {"_headers", METHOD(ebpfasm_frames_headers), METH_FASTCALL, NULL},

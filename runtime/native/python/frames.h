@@ -1,9 +1,17 @@
-/* A batch's frames, for the files that make Python objects of them. */
+/* AF_XDP sockets and batches, for the files that make Python objects of them. */
 #ifndef EBPFASM_FRAMES_H
 #define EBPFASM_FRAMES_H
 
 #include "python.h"
 #include "xsk.h"
+
+struct socket {
+    PyObject_HEAD
+    unsigned long long xsk; /* the native socket's address; it lives as long as this one */
+    PyObject *batches; /* the class of what is received, or NULL */
+    PyObject *pending; /* frames that a loop has left behind, or NULL */
+    char unkicked;     /* something was sent and the kernel not told */
+};
 
 struct frames {
     PyObject_VAR_HEAD
@@ -26,10 +34,27 @@ static inline struct ebpfasm_desc *descs_of(struct frames *f)
 /* A new reference to the socket, so that frames stay mapped meanwhile; NULL with ValueError. */
 PyObject *ebpfasm_frames_home(const struct frames *f);
 
-/* frames.c: methods; those that take more than one argument have an array and its length. */
+/* sending.c */
+int ebpfasm_sending_fill(PyObject *module);
+PyObject *ebpfasm_send_all(struct socket *socket, PyObject *packets);
+
+/* methods.c: have a method in Python do it, whatever was given. */
+PyObject *ebpfasm_by(PyObject *self, const char *name, PyObject *const *args, Py_ssize_t count,
+                     PyObject *names);
+/* One of the methods for a class of those, `args` are the class, a method's name and a text. */
+PyObject *ebpfasm_method_of(PyObject *module, const char *type, const PyMethodDef *methods,
+                            size_t length, PyObject *const *args, Py_ssize_t count);
+
+/* frames.c: a batch of a socket's; then methods; those that take more than one argument have an array and its length. */
+PyObject *ebpfasm_frames_received(PyObject *class, PyObject *home, struct ebpfasm_xsk *x,
+                                  PyObject *limit, PyObject *timeout);
 PyObject *ebpfasm_frames_send(PyObject *self, PyObject *timeout);
 PyObject *ebpfasm_frames_release(PyObject *self, PyObject *none);
+
+/* contents.c */
 PyObject *ebpfasm_frames_swap(PyObject *self, PyObject *const *args, Py_ssize_t count);
+PyObject *ebpfasm_frames_read(PyObject *self, PyObject *const *args, Py_ssize_t count);
+PyObject *ebpfasm_frames_write(PyObject *self, PyObject *const *args, Py_ssize_t count);
 
 /* views.c */
 int ebpfasm_views_fill(PyObject *module);

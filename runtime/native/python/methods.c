@@ -23,9 +23,8 @@ PyObject *ebpfasm_new_method(PyObject *class, PyMethodDef like, PyObject *text)
     return PyDescr_NewMethod((PyTypeObject *)class, def);
 }
 
-/* Have the method in Python do it, whatever was given. */
-static PyObject *by(PyObject *self, const char *name, PyObject *const *args, Py_ssize_t count,
-                    PyObject *names)
+PyObject *ebpfasm_by(PyObject *self, const char *name, PyObject *const *args, Py_ssize_t count,
+                     PyObject *names)
 {
     PyObject *method = PyObject_GetAttrString(self, name), *result = NULL;
     PyObject *given = PyTuple_New(count), *named = PyDict_New();
@@ -45,35 +44,41 @@ static PyObject *by(PyObject *self, const char *name, PyObject *const *args, Py_
 
 static PyObject *send(PyObject *self, PyObject *const *args, Py_ssize_t count, PyObject *names)
 {
-    return count || names ? by(self, "_send_by", args, count, names)
+    return count || names ? ebpfasm_by(self, "_send_by", args, count, names)
                           : ebpfasm_frames_send(self, Py_None);
 }
 
 static PyObject *swap(PyObject *self, PyObject *const *args, Py_ssize_t count, PyObject *names)
 {
-    return count != 3 || names ? by(self, "_swap_by", args, count, names)
+    return count != 3 || names ? ebpfasm_by(self, "_swap_by", args, count, names)
                                : ebpfasm_frames_swap(self, args, count);
 }
 
-static PyMethodDef methods[] = {
-    {"send", METHOD(send), METH_FASTCALL | METH_KEYWORDS, NULL},
-    {"swap", METHOD(swap), METH_FASTCALL | METH_KEYWORDS, NULL},
-    {"release", ebpfasm_frames_release, METH_NOARGS, NULL},
-};
+PyObject *ebpfasm_method_of(PyObject *module, const char *type, const PyMethodDef *methods,
+                            size_t length, PyObject *const *args, Py_ssize_t count)
+{
+    PyObject *base = PyObject_GetAttrString(module, type);
+    int fits = base && count == 3 && PyObject_IsSubclass(args[0], base) == 1;
+
+    Py_XDECREF(base);
+    for (size_t i = 0; fits && i < length; i++)
+        if (PyUnicode_CompareWithASCIIString(args[1], methods[i].ml_name) == 0)
+            return ebpfasm_new_method(args[0], methods[i], args[2]);
+    if (!PyErr_Occurred())
+        PyErr_Format(PyExc_TypeError, "a class of %s, a method's name and a text are needed", type);
+    return NULL;
+}
 
 /* frames_method(class of Frames, name, text) */
 static PyObject *frames_method(PyObject *module, PyObject *const *args, Py_ssize_t count)
 {
-    PyObject *frames = PyObject_GetAttrString(module, "Frames");
-    int fits = frames && count == 3 && PyObject_IsSubclass(args[0], frames) == 1;
+    static const PyMethodDef methods[] = {
+        {"send", METHOD(send), METH_FASTCALL | METH_KEYWORDS, NULL},
+        {"swap", METHOD(swap), METH_FASTCALL | METH_KEYWORDS, NULL},
+        {"release", ebpfasm_frames_release, METH_NOARGS, NULL},
+    };
 
-    Py_XDECREF(frames);
-    for (size_t i = 0; fits && i < sizeof(methods) / sizeof(*methods); i++)
-        if (PyUnicode_CompareWithASCIIString(args[1], methods[i].ml_name) == 0)
-            return ebpfasm_new_method(args[0], methods[i], args[2]);
-    if (!PyErr_Occurred())
-        PyErr_SetString(PyExc_TypeError, "frames_method(class of Frames, name, text)");
-    return NULL;
+    return ebpfasm_method_of(module, "Frames", methods, 3, args, count);
 }
 
 static PyMethodDef functions[] = {

@@ -1,9 +1,8 @@
-/* AF_XDP: what is called for each frame. Sockets and UMEMs are given by their native addresses. */
+/*
+ * AF_XDP: the type under a socket, and what is called for each frame, with sockets and UMEMs given by
+ * their native addresses.
+ */
 #include "frames.h"
-
-#include <errno.h>
-
-#define AT_ONCE 64
 
 /* Integers, the first of them an address that is not NULL; 0, or -1 with an exception. */
 static int integers(PyObject *const *args, Py_ssize_t count, Py_ssize_t wanted, uint64_t *out)
@@ -98,170 +97,98 @@ static PyObject *umem_give(PyObject *module, PyObject *const *args, Py_ssize_t c
     return PyLong_FromLong(result);
 }
 
-/* ---- packets that are copied */
+/* ---- the type */
 
-struct packets {
-    const unsigned char *data[AT_ONCE];
-    uint32_t lengths[AT_ONCE];
-    Py_buffer buffers[AT_ONCE]; /* of those that are no bytes objects */
-    int buffered;
-};
-
-static int add(struct packets *p, int at, PyObject *packet)
+/* Where nothing is special: frames are neither left from a loop, nor sent and the kernel not told. */
+static PyObject *recv_batch(PyObject *self, PyObject *const *args, Py_ssize_t count, PyObject *names)
 {
-    Py_buffer *buffer = p->buffers + p->buffered;
-    Py_ssize_t size;
+    struct socket *s = (struct socket *)self;
 
-    if (PyBytes_Check(packet)) {
-        p->data[at] = (const unsigned char *)PyBytes_AsString(packet);
-        size = PyBytes_Size(packet);
-    } else {
-        if (PyObject_GetBuffer(packet, buffer, PyBUF_SIMPLE) < 0)
-            return -1;
-        p->buffered++;
-        p->data[at] = buffer->buf;
-        size = buffer->len;
-    }
-    p->lengths[at] = size > UINT32_MAX ? UINT32_MAX : (uint32_t)size;
+    if (count < 1 || count > 2 || names || !s->batches || s->unkicked
+        || (s->pending && PyObject_Size(s->pending)))
+        return ebpfasm_by(self, "_recv_batch_by", args, count, names);
+    return ebpfasm_frames_received(s->batches, self, (struct ebpfasm_xsk *)(uintptr_t)s->xsk,
+                                   args[0], count > 1 ? args[1] : Py_None);
+}
+
+static PyObject *send_all(PyObject *self, PyObject *const *args, Py_ssize_t count, PyObject *names)
+{
+    struct socket *s = (struct socket *)self;
+
+    if (count != 1 || names || !s->xsk)
+        return ebpfasm_by(self, "_send_all_by", args, count, names);
+    return ebpfasm_send_all(s, args[0]);
+}
+
+/* socket_method(class of Sockets, name, text) */
+static PyObject *socket_method(PyObject *module, PyObject *const *args, Py_ssize_t count)
+{
+    static const PyMethodDef methods[] = {
+        {"recv_batch", METHOD(recv_batch), METH_FASTCALL | METH_KEYWORDS, NULL},
+        {"send_all", METHOD(send_all), METH_FASTCALL | METH_KEYWORDS, NULL},
+    };
+
+    return ebpfasm_method_of(module, "Socket", methods, 2, args, count);
+}
+
+static int socket_traverse(PyObject *self, visitproc visit, void *arg)
+{
+    Py_VISIT(Py_TYPE(self));
+    Py_VISIT(((struct socket *)self)->batches);
+    Py_VISIT(((struct socket *)self)->pending);
     return 0;
 }
 
-/* A tuple of packets, or an array of bytes, a row a packet. */
-struct sending {
-    PyObject *tuple;
-    Py_buffer rows; /* where there is no tuple */
-    Py_ssize_t count;
-};
-
-/* 0, or -1 with an exception. */
-static int begin(struct sending *s, PyObject *packets)
+static int socket_clear(PyObject *self)
 {
-    s->tuple = PyTuple_Check(packets) ? packets : NULL;
-    if (s->tuple) {
-        s->count = PyTuple_Size(packets);
-        return 0;
-    }
-    if (PyObject_GetBuffer(packets, &s->rows, PyBUF_C_CONTIGUOUS) < 0)
-        return -1;
-    if (s->rows.ndim == 2 && s->rows.itemsize == 1) {
-        s->count = s->rows.shape[0];
-        return 0;
-    }
-    PyBuffer_Release(&s->rows);
-    PyErr_SetString(PyExc_TypeError, "packets are the rows of an array of bytes");
-    return -1;
-}
-
-static void end(struct sending *s)
-{
-    if (!s->tuple)
-        PyBuffer_Release(&s->rows);
-}
-
-/* Row `from + at` is a packet like any other. */
-static int add_one(struct packets *p, int at, const struct sending *s, Py_ssize_t from)
-{
-    Py_ssize_t width;
-
-    if (s->tuple)
-        return add(p, at, PyTuple_GetItem(s->tuple, from + at));
-    width = s->rows.shape[1];
-    p->data[at] = (const unsigned char *)s->rows.buf + (from + at) * width;
-    p->lengths[at] = width > UINT32_MAX ? UINT32_MAX : (uint32_t)width;
+    Py_CLEAR(((struct socket *)self)->batches);
+    Py_CLEAR(((struct socket *)self)->pending);
     return 0;
 }
 
-/* Send up to AT_ONCE packets: as ebpfasm_xsk_send_all; INT64_MIN with an exception. */
-static int64_t send_some(struct ebpfasm_xsk *x, const struct sending *s, Py_ssize_t from, int *given)
+static void socket_dealloc(PyObject *self)
 {
-    struct packets p;
-    int64_t sent = 0;
-
-    p.buffered = 0;
-    for (*given = 0; *given < AT_ONCE && from + *given < s->count; (*given)++)
-        if (add_one(&p, *given, s, from) < 0) {
-            sent = INT64_MIN;
-            break;
-        }
-    if (!sent)
-        sent = ebpfasm_xsk_send_all(x, p.data, p.lengths, (uint32_t)*given);
-    for (int i = 0; i < p.buffered; i++)
-        PyBuffer_Release(p.buffers + i);
-    return sent;
+    PyObject_GC_UnTrack(self);
+    socket_clear(self);
+    free_object(self);
 }
 
-/* xsk_send_all(socket, packets, from): how many of a tuple's packets, or of an array's rows, were put
- * into the tx ring, from one on, until one did not fit; a negative errno where none was. If all were,
- * the kernel is told, and what it says comes back where that is an errno. */
-static PyObject *xsk_send_all(PyObject *module, PyObject *const *args, Py_ssize_t count)
-{
-    struct ebpfasm_xsk *x;
-    struct sending s;
-    Py_ssize_t from, done = 0;
-    int64_t sent = 0;
-    int given = 0;
+static PyMemberDef socket_members[] = {
+    {"pointer", T_ULONGLONG, offsetof(struct socket, xsk), 0, NULL},
+    {"_unkicked", T_BOOL, offsetof(struct socket, unkicked), 0, NULL},
+    {"_batches", T_OBJECT, offsetof(struct socket, batches), 0, NULL},
+    {"_pending", T_OBJECT, offsetof(struct socket, pending), 0, NULL},
+    {NULL, 0, 0, 0, NULL},
+};
 
-    (void)module;
-    if (count != 3)
-        return PyErr_Format(PyExc_TypeError, "a socket, packets and a number are needed");
-    x = PyLong_AsVoidPtr(args[0]);
-    from = PyLong_AsSsize_t(args[2]);
-    if (PyErr_Occurred() || !x || from < 0)
-        return PyErr_Occurred() ? NULL : PyErr_Format(PyExc_ValueError, "no socket or packet");
-    if (begin(&s, args[1]) < 0)
-        return NULL;
-    while (sent == given && from + done < s.count) {
-        sent = send_some(x, &s, from + done, &given);
-        done += sent > 0 ? (Py_ssize_t)sent : 0;
-    }
-    end(&s);
-    if (sent == INT64_MIN)
-        return NULL;
-    if (done && from + done == s.count) {
-        long told;
+static PyType_Slot socket_slots[] = {
+    {Py_tp_members, socket_members},
+    {Py_tp_traverse, socket_traverse},
+    {Py_tp_clear, socket_clear},
+    {Py_tp_dealloc, socket_dealloc},
+    {0, NULL},
+};
 
-        Py_BEGIN_ALLOW_THREADS
-        told = ebpfasm_xsk_kick(x);
-        Py_END_ALLOW_THREADS
-        if (told < 0)
-            return PyLong_FromLong(told);
-    }
-    return PyLong_FromLongLong(sent < 0 && !done ? sent : done);
-}
-
-/* xsk_send_bytes(socket, packet): as ebpfasm_xsk_send_bytes. */
-static PyObject *xsk_send_bytes(PyObject *module, PyObject *const *args, Py_ssize_t count)
-{
-    struct ebpfasm_xsk *x;
-    struct packets p;
-    long sent;
-
-    (void)module;
-    if (count != 2)
-        return PyErr_Format(PyExc_TypeError, "two arguments");
-    if (!(x = PyLong_AsVoidPtr(args[0])))
-        return PyErr_Occurred() ? NULL : PyErr_Format(PyExc_ValueError, "no socket");
-    p.buffered = 0;
-    if (add(&p, 0, args[1]) < 0)
-        return NULL;
-    sent = ebpfasm_xsk_send_bytes(x, p.data[0], p.lengths[0]);
-    if (p.buffered)
-        PyBuffer_Release(p.buffers);
-    return PyLong_FromLong(sent);
-}
+static PyType_Spec socket_spec = {
+    .name = "ebpfasm._objects.Socket",
+    .basicsize = sizeof(struct socket),
+    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_BASETYPE | Py_TPFLAGS_HAVE_GC,
+    .slots = socket_slots,
+};
 
 static PyMethodDef functions[] = {
     {"xsk_recv", METHOD(xsk_recv), METH_FASTCALL, NULL},
     {"xsk_send_one", METHOD(xsk_send_one), METH_FASTCALL, NULL},
-    {"xsk_send_bytes", METHOD(xsk_send_bytes), METH_FASTCALL, NULL},
-    {"xsk_send_all", METHOD(xsk_send_all), METH_FASTCALL, NULL},
     {"xsk_release", METHOD(xsk_release), METH_FASTCALL, NULL},
     {"umem_take", METHOD(umem_take), METH_FASTCALL, NULL},
     {"umem_give", METHOD(umem_give), METH_FASTCALL, NULL},
+    {"socket_method", METHOD(socket_method), METH_FASTCALL, NULL},
     {NULL, NULL, 0, NULL},
 };
 
 int ebpfasm_sockets_fill(PyObject *module)
 {
+    if (add_type(module, &socket_spec) < 0 || ebpfasm_sending_fill(module) < 0)
+        return -1;
     return PyModule_AddFunctions(module, functions);
 }
