@@ -318,6 +318,67 @@ def test_rows_of_an_array_are_packets(xsk: XskSocket, cable: VethPair) -> None:
     assert (xsk.counters().sent, xsk.umem.census()) == (200, FREE)
 
 
+class Counting(XskSocket):
+    """A socket of the user's own kind."""
+
+    batches = 0
+
+    def recv_batch(self, limit: int = 64, timeout: float | None = None) -> Batch:
+        """Count the calls."""
+        self.batches += 1
+        return super().recv_batch(limit, timeout)
+
+
+def test_a_batch_is_the_same_however_it_is_asked_for(xsk: XskSocket, cable: VethPair) -> None:
+    with cable.far.entered(), Counting.open(cable.far_name) as far:
+        with cable.near.entered():
+            assert xsk.send_all(tuple(numbered(60)), timeout=SECOND) == 60
+            assert xsk.drain(SECOND)
+        found: list[bytes] = []
+
+        def taken(batch: Batch) -> int:
+            with batch:
+                found.extend(bytes(view) for view in batch)
+                return len(batch)
+
+        assert taken(far.recv_batch(limit=7, timeout=SECOND)) == 7
+        assert taken(far.recv_batch(8, timeout=SECOND)) == 8
+        assert taken(far.recv_batch(9, SECOND)) == 9
+        assert far.batches == 3
+        far.recv_batch(1).release()  # waits for ever, for one that is there
+        for frame in far.frames(0, 5):
+            assert number(bytes(frame.data)) == 25
+            other = far.recv_batch(4, 0)  # so that the loop cannot put its frames back
+            assert taken(other) == 4
+            break
+        assert taken(far.recv_batch(5, 0)) == 4  # what the loop has left
+        while taken(far.recv_batch(64, 0)):
+            pass
+        assert sorted(map(number, found)) == [*range(24), *range(26, 60)]
+        with pytest.raises(TypeError, match="recv_batch"):
+            far.recv_batch(1, 2, 3)  # type: ignore[call-arg]
+
+
+def test_packets_that_wait_for_their_kick_leave_before_one_waits_for_others(
+    xsk: XskSocket, cable: VethPair
+) -> None:
+    with cable.far.entered(), XskSocket.open(cable.far_name) as far:
+        with cable.near.entered():
+            xsk.send(FRAME, kick=False)
+            assert not xsk.recv_batch(1, 0)
+        with far.recv_batch(1, SECOND) as batch:
+            assert len(batch) == 1
+        with cable.near.entered():
+            xsk.send(FRAME, kick=False)
+            assert xsk.send_all([FRAME]) == 1
+        count = 0
+        while count < 2:
+            with far.recv_batch(8, SECOND) as batch:
+                assert batch
+                count += len(batch)
+        assert count == 2
+
+
 def test_packets_before_a_wrong_one_are_sent(xsk: XskSocket) -> None:
     for wrong in (b"", bytes(4097)):
         sent = xsk.counters().sent
