@@ -45,7 +45,7 @@ if TYPE_CHECKING:
     from ebpfasm.runtime.links import Link
     from ebpfasm.runtime.maps import Map
     from ebpfasm.runtime.programs import Program
-    from ebpfasm.runtime.testrun import TestRun
+    from ebpfasm.runtime.running.testrun import TestRun
     from ebpfasm.runtime.xsk import Umem, XskMultiSocket, XskSocket
 
 __all__ = [
@@ -101,7 +101,7 @@ __all__ = [
 _HOME = {
     **dict.fromkeys(("CollectionSpec", "Function", "MapSpec", "ProgramSpec"), "ir"),
     "Program": "runtime.programs",
-    "TestRun": "runtime.testrun",
+    "TestRun": "runtime.running.testrun",
     "Collection": "runtime.collection",
     "Link": "runtime.links",
     "Map": "runtime.maps",
@@ -289,7 +289,7 @@ def run(
     the virtual machine writes every step down; `options` are those of `virtual_machine`. Raises
     LoadError where the kernel refuses, VmError where the virtual machine stops the program.
     """
-    from ebpfasm.runtime.run import run as run_program
+    from ebpfasm.runtime.running.once import run as run_program
 
     return run_program(
         program, data, ctx=ctx, maps=maps, repeat=repeat, engine=engine, trace=trace, **options
@@ -308,7 +308,7 @@ def virtual_machine(
     name), `now` (ns), `seed`, `cpus`, `budget` (instructions of a run), `world` (of another
     machine, to share maps). Raises LinkError and VmError.
     """
-    from ebpfasm.runtime.run import virtual_machine as make
+    from ebpfasm.runtime.running.once import virtual_machine as make
 
     return make(program, maps=maps, **options)
 

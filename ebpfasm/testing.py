@@ -28,8 +28,8 @@ if TYPE_CHECKING:
     from ebpfasm.analysis.vm import RunResult
     from ebpfasm.analysis.vm.coverage import Coverage
     from ebpfasm.ir import CollectionSpec, ProgramSpec
-    from ebpfasm.runtime.anywhere import AnyCollection
     from ebpfasm.runtime.network.veth import VethPair
+    from ebpfasm.runtime.running.anywhere import AnyCollection
 
 _COVERAGE: pytest.StashKey[Coverage] = pytest.StashKey()
 
@@ -67,7 +67,7 @@ def ebpf_engine(request: pytest.FixtureRequest) -> str:
 def ebpf_run(ebpf_engine: str, pytestconfig: pytest.Config) -> Callable[..., RunResult]:
     """`ebpfasm.run` in each engine in turn; a kernel that cannot run the program's type skips."""
     from ebpfasm.errors import NotSupported
-    from ebpfasm.runtime.run import run
+    from ebpfasm.runtime.running.once import run
 
     coverage = _coverage(pytestconfig)
 
@@ -94,7 +94,7 @@ def ebpf_collection(
     kernel's turn is skipped where some are given.
     """
     from ebpfasm.errors import NotSupported
-    from ebpfasm.runtime.anywhere import open_anywhere
+    from ebpfasm.runtime.running.anywhere import open_anywhere
 
     coverage = _coverage(pytestconfig)
     with ExitStack() as opened:

@@ -11,7 +11,7 @@ import ebpfasm
 from ebpfasm.emit.listing import listing
 from ebpfasm.ir import link
 from ebpfasm.isa.constants import CONSTANTS
-from ebpfasm.runtime.packets import run_packets
+from ebpfasm.runtime.running.packets import run_packets
 from examples import stage
 
 ACTIONS = ("XDP_ABORTED", "XDP_DROP", "XDP_PASS", "XDP_TX", "XDP_REDIRECT")

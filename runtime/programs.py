@@ -19,7 +19,7 @@ from ebpfasm.runtime.info.program import (
     read_table,
 )
 from ebpfasm.runtime.refusals import BPF, refused
-from ebpfasm.runtime.testrun import (
+from ebpfasm.runtime.running.testrun import (
     ATTEMPTS,
     GROWTH,
     LIVE_FRAMES,
@@ -33,7 +33,7 @@ from ebpfasm.runtime.testrun import (
     failure,
     frames_of,
 )
-from ebpfasm.runtime.testrun import runner as make_runner
+from ebpfasm.runtime.running.testrun import runner as make_runner
 
 T = TypeVar("T")
 

@@ -20,7 +20,7 @@ sys.path.insert(0, str(Path(__file__).parents[2]))
 import ebpfasm
 from ebpfasm import EbpfError, ProgramSpec
 from ebpfasm.analysis.vm import pcap
-from ebpfasm.runtime.packets import run_packets
+from ebpfasm.runtime.running.packets import run_packets
 
 HERE = Path(__file__).parent
 RUNS = 9

@@ -35,7 +35,7 @@ def main(arguments: list[str] | None = None) -> None:
 def result(code: bytes, memory: bytes, *, native: bool = True) -> int:
     """What r0 holds after a program ran over memory. Raises DecodeError, LinkError, VmError."""
     from ebpfasm import ir
-    from ebpfasm.runtime.run import virtual_machine
+    from ebpfasm.runtime.running.once import virtual_machine
 
     program = ir.lift(ir.decode(code))
     return virtual_machine(program, native=native).execute(memory)

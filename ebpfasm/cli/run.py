@@ -120,7 +120,7 @@ def _run_capture(
     as_json: bool,
 ) -> None:
     from ebpfasm.analysis.vm import pcap
-    from ebpfasm.runtime.packets import run_packets
+    from ebpfasm.runtime.running.packets import run_packets
 
     packets = list(pcap.read(content, name)) if out is not None else content
     result = run_packets(program, packets, engine=engine, packets_out=out is not None)

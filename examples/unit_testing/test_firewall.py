@@ -8,7 +8,7 @@ from types import ModuleType
 import pytest
 
 from ebpfasm.isa.constants import CONSTANTS
-from ebpfasm.runtime.anywhere import AnyCollection
+from ebpfasm.runtime.running.anywhere import AnyCollection
 
 DROP, PASS = CONSTANTS["XDP_DROP"], CONSTANTS["XDP_PASS"]
 

@@ -14,7 +14,7 @@ from ebpfasm.emit.elf import write_elf
 from ebpfasm.errors import ElfError
 from ebpfasm.ir.link import link
 from ebpfasm.ir.tables import is_table
-from ebpfasm.runtime.anywhere import AnyCollection, open_anywhere
+from ebpfasm.runtime.running.anywhere import AnyCollection, open_anywhere
 from tests.support import DATA, find_tool, need_native, tool_path
 
 SOURCE = DATA / "jumps" / "jump_tables.c"

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 import ebpfasm
-from ebpfasm.runtime.anywhere import open_anywhere
+from ebpfasm.runtime.running.anywhere import open_anywhere
 from tests.elf.objects import CPUS, compiled
 
 pytestmark = pytest.mark.tool("clang")

@@ -17,12 +17,13 @@ from ebpfasm.asm import assemble
 from ebpfasm.btf.types import Struct
 from ebpfasm.errors import LoadError, NotSupported
 from ebpfasm.ir import collect
-from ebpfasm.runtime import kernel_btf, testrun
+from ebpfasm.runtime import kernel_btf
 from ebpfasm.runtime.cpus import possible_cpus
 from ebpfasm.runtime.loader import load
 from ebpfasm.runtime.programs import Program
-from ebpfasm.runtime.run import run
-from ebpfasm.runtime.testrun import TestRun
+from ebpfasm.runtime.running import testrun
+from ebpfasm.runtime.running.once import run
+from ebpfasm.runtime.running.testrun import TestRun
 from tests.runtime.samples import bpftool, counting, descriptors, passing
 
 pytestmark = pytest.mark.kernel

@@ -8,7 +8,7 @@ from typing import Any
 
 from ebpfasm.errors import EbpfError, VmError
 from ebpfasm.ir import ProgramSpec
-from ebpfasm.runtime.run import virtual_machine
+from ebpfasm.runtime.running.once import virtual_machine
 
 ENGINES = ("reference", "native")
 

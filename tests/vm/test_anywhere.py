@@ -8,8 +8,8 @@ import pytest
 
 import ebpfasm
 from ebpfasm.errors import NotSupported, VmError
-from ebpfasm.runtime.anywhere import AnyCollection, open_anywhere
-from ebpfasm.runtime.packets import run_packets
+from ebpfasm.runtime.running.anywhere import AnyCollection, open_anywhere
+from ebpfasm.runtime.running.packets import run_packets
 
 pytest_plugins = ["pytester"]
 

@@ -33,7 +33,7 @@ PREAMBLE = """
 
 RUN = """
     import ebpfasm
-    from ebpfasm.runtime.packets import run_packets
+    from ebpfasm.runtime.running.packets import run_packets
 
     spec = ebpfasm.open("examples/unit_testing/firewall.s")
     program = spec.programs["firewall"]

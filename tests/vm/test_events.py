@@ -6,8 +6,8 @@ import pytest
 
 import ebpfasm
 from ebpfasm.analysis.vm import Event, frames
-from ebpfasm.runtime.anywhere import open_anywhere
-from ebpfasm.runtime.run import Engine, run
+from ebpfasm.runtime.running.anywhere import open_anywhere
+from ebpfasm.runtime.running.once import Engine, run
 from tests.support import need_native
 
 TEXT = """.license "GPL"

@@ -20,7 +20,7 @@ from ebpfasm.btf.types import Struct
 from ebpfasm.errors import LoadError, VmError
 from ebpfasm.ir import Instruction, KfuncRef
 from ebpfasm.isa.table import BY_NAME
-from ebpfasm.runtime.anywhere import open_anywhere
+from ebpfasm.runtime.running.anywhere import open_anywhere
 from tests.support import DATA, excuse, find_tool, need_native
 
 # In this order, over and over: each sees what the ones before left.

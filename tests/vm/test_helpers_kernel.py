@@ -6,7 +6,7 @@ import pytest
 
 import ebpfasm
 from ebpfasm.native import native_core
-from ebpfasm.runtime.run import Engine, run
+from ebpfasm.runtime.running.once import Engine, run
 from tests.vm.cases import CASES, Case
 from tests.vm.cases_memory import DYNPTRS, OTHERS, SYSCALLS
 from tests.vm.cases_network import COOKIES, SKB, SOCKETS

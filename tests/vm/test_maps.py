@@ -160,7 +160,7 @@ def test_programs_fill_and_empty_tables_alike_in_both_engines(kind: str) -> None
         results.append((machine.verdicts(packets), machine.snapshot()))
     assert results[0] == results[1]
     machine = ebpfasm.virtual_machine(program, cpus=2)
-    from ebpfasm.runtime.packets import run_packets
+    from ebpfasm.runtime.running.packets import run_packets
 
     batch = run_packets(program, packets, engine="vm", cpus=2)
     assert (list(batch.verdicts), batch.maps) == results[0]

@@ -17,7 +17,7 @@ from ebpfasm.analysis.vm.coverage import Coverage
 from ebpfasm.dsl import R0, Builder
 from ebpfasm.errors import LoadError
 from ebpfasm.native import native_core
-from ebpfasm.runtime.anywhere import AnyCollection, open_anywhere
+from ebpfasm.runtime.running.anywhere import AnyCollection, open_anywhere
 from tests.support import DATA, excuse, find_tool
 
 ENGINES = ("vm", "reference") if native_core() is not None else ("reference",)

@@ -15,7 +15,7 @@ import pytest
 import ebpfasm
 from ebpfasm.analysis.vm import Interface, Network, Route, Socket, Task, frames
 from ebpfasm.native import native_core
-from ebpfasm.runtime.run import Engine, run
+from ebpfasm.runtime.running.once import Engine, run
 
 ENGINES: tuple[Engine, ...] = ("vm", "reference") if native_core() is not None else ("reference",)
 

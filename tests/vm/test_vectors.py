@@ -15,7 +15,7 @@ from ebpfasm.errors import LoadError
 from ebpfasm.ir import Instruction
 from ebpfasm.isa.forms import Form
 from ebpfasm.isa.table import TABLE
-from ebpfasm.runtime.run import run
+from ebpfasm.runtime.running.once import run
 from tests.support import DATA, need_native
 
 MEMORY = bytes(range(0x81, 0x91))

@@ -201,7 +201,7 @@ def test_the_machine_loads_nothing_that_only_linux_has() -> None:
         "import sys, ebpfasm\n"
         "spec = ebpfasm.assemble('.section xdp\\nm: r0 = 2; exit').programs['m']\n"
         "assert ebpfasm.run(spec, bytes(64), engine='vm').retval == 2\n"
-        "from ebpfasm.runtime import packets\n"
+        "from ebpfasm.runtime.running import packets\n"
         "names = ('syscall', 'loader', 'maps', 'programs', 'descriptor', 'network', 'attach')\n"
         "linux = {'ebpfasm.runtime.' + name for name in names} | {'pyroute2', 'resource'}\n"
         "print(sorted(linux & set(sys.modules)))"

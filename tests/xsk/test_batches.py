@@ -344,6 +344,7 @@ def test_a_batch_is_the_same_however_it_is_asked_for(xsk: XskSocket, cable: Veth
         assert taken(far.recv_batch(limit=7, timeout=SECOND)) == 7
         assert taken(far.recv_batch(8, timeout=SECOND)) == 8
         assert taken(far.recv_batch(9, SECOND)) == 9
+        assert isinstance(far, Counting)
         assert far.batches == 3
         far.recv_batch(1).release()  # waits for ever, for one that is there
         for frame in far.frames(0, 5):

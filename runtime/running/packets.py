@@ -12,7 +12,7 @@ from ebpfasm.analysis.vm import pcap as capture
 from ebpfasm.errors import EbpfError, VmError, error
 from ebpfasm.ir.specs import ProgramSpec, alone
 from ebpfasm.native import native_core
-from ebpfasm.runtime.run import (
+from ebpfasm.runtime.running.once import (
     Contents,
     Engine,
     kernel_only,

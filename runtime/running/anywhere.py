@@ -12,7 +12,7 @@ from ebpfasm.closing import Closing
 from ebpfasm.ir.specs import CollectionSpec, ProgramSpec
 from ebpfasm.runtime.collection import Collection
 from ebpfasm.runtime.programs import Program
-from ebpfasm.runtime.run import Context, kernel_only, kernel_run, virtual_machine
+from ebpfasm.runtime.running.once import Context, kernel_only, kernel_run, virtual_machine
 
 
 class AnyMap(Protocol):

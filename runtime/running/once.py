@@ -190,7 +190,7 @@ def kernel_run(
     collection: Collection, program: ProgramSpec, data: bytes, ctx: Context | None, repeat: int = 1
 ) -> RunResult:
     """Run a loaded program by BPF_PROG_TEST_RUN. Raises what Program.test_run raises."""
-    from ebpfasm.runtime.sent import reading
+    from ebpfasm.runtime.running.sent import reading
 
     raw = _context(program, data, ctx)
     names = {each.name for each in program.maps} & collection.maps.keys()

@@ -1,0 +1,1 @@
+"""Programs that are run without being attached: once, on many packets, in whichever engine."""
