@@ -76,6 +76,11 @@ class Stage:
         self._traffic.start()
 
     @property
+    def is_playing(self) -> bool:
+        """Whether more frames may come from us."""
+        return self._traffic is not None and self._traffic.is_alive()
+
+    @property
     def of_sent(self) -> str:
         """What to say behind a number of packets: how many were sent, where that is known."""
         return f" of {self.sent:,} sent" if self.sent is not None else ""

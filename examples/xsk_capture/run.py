@@ -27,7 +27,8 @@ def main() -> None:
         def is_over() -> bool:
             if here.duration is not None and time.monotonic() - begin >= here.duration:
                 here.stop.set()  # the traffic ends, and what is on the wire is still written
-            return here.stop.is_set() and xsk.counters().received >= (here.sent or 0)
+            silent = here.stop.is_set() and not here.is_playing
+            return silent and xsk.counters().received >= (here.sent or 0)
 
         count = xsk.capture(options.write, options.count, snap=options.snap, stop=is_over)
         took = time.monotonic() - begin
