@@ -89,6 +89,8 @@ FEATURES: dict[str, Feature] = {
     "bpf_task_acquire": Feature((6, 12), _always),
     "live frames": Feature((6, 1), _always),
     "test runs that check what they are given": Feature((6, 1), _always),
+    "test runs that show metadata": Feature((6, 1), _always),  # 5.14
+    "taking out of hashes": Feature((6, 1), _always),  # 5.14
     "counts of verified instructions": Feature((6, 1), _always),
     "names of BTF": Feature((6, 1), _always),
     "device-bound programs": Feature((6, 12), _typed("bpf_xdp_metadata_rx_timestamp")),

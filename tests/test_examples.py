@@ -649,7 +649,11 @@ def programs() -> list[Any]:
     sources = {path: ebpfasm.open(path) for path in sorted(examples.glob("*/*.s"))}
     sources[examples / "xdp_stats_instructions" / "program.py"] = built
     return [
-        pytest.param(program, id=f"{path.relative_to(examples)}:{name}")
+        pytest.param(
+            program,
+            id=f"{path.relative_to(examples)}:{name}",
+            marks=[pytest.mark.needs("test runs that show metadata")] * ("tailcall" in path.parts),
+        )
         for path, spec in sources.items()
         for name, program in spec.programs.items()
         if program.type == "xdp"

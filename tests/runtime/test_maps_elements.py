@@ -190,6 +190,15 @@ def test_a_closed_map_says_so_whatever_way() -> None:
             use()
 
 
+@pytest.mark.needs("taking out of hashes")
+def test_elements_are_taken_out_by_c_and_python() -> None:
+    with Map.create(MapSpec("m", "hash", 4, 8, 2)) as m:
+        for each in (elements_of(m.fd, "hash", 4, 8), PlainElements(m.fd, 8)):
+            each.update(bytes(4), b"12345678")
+            assert each.take(bytes(4)) == b"12345678"
+            assert each.take(bytes(4)) is None
+
+
 def test_elements_in_c_and_python_say_the_same_and_check_sizes() -> None:
     with Map.create(MapSpec("m", "hash", 4, 8, 2)) as m:
         native = elements_of(m.fd, "hash", 4, 8)
@@ -201,8 +210,7 @@ def test_elements_in_c_and_python_say_the_same_and_check_sizes() -> None:
             with pytest.raises(OSError, match="exists") as refused:
                 each.update(bytes(4), bytes(8), 1)
             assert refused.value.errno == errno.EEXIST
-            assert each.take(bytes(4)) == b"12345678"
-            assert each.take(bytes(4)) is None
+            assert each.delete(bytes(4))
             assert not each.delete(bytes(4))
             each.update(bytearray(4), bytearray(8))
             assert each.delete(bytes(4))

@@ -14,9 +14,9 @@ static PyMethodDef functions[] = {
     {"perf_unread", METHOD(ebpfasm_short_perf_unread), METH_FASTCALL, "perf_unread(ring)"},
     {"ring_read", METHOD(ebpfasm_short_ring_read), METH_FASTCALL, "ring_read(ring, records)"},
     {"perf_read", METHOD(ebpfasm_short_perf_read), METH_FASTCALL, "perf_read(ring, records)"},
-    {"longest", ebpfasm_longest, METH_O, "longest(frames): length of the longest, see testrun.c"},
+    {"longest", ebpfasm_longest, METH_O, "longest(frames): length of the longest, see testruns.c"},
     {"test_run_method", METHOD(ebpfasm_test_run_method), METH_FASTCALL,
-     "test_run_method(class, text): the method test_run for a class, see testrun.c"},
+     "test_run_method(class, text): the method test_run for a class, see runnable.c"},
     {NULL, NULL, 0, NULL},
 };
 

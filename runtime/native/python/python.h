@@ -61,7 +61,7 @@ PyObject *ebpfasm_short_perf_unread(PyObject *module, PyObject *const *args, Py_
 PyObject *ebpfasm_short_ring_read(PyObject *module, PyObject *const *args, Py_ssize_t count);
 PyObject *ebpfasm_short_perf_read(PyObject *module, PyObject *const *args, Py_ssize_t count);
 
-/* testrun.c */
+/* testrun.c, testruns.c, runnable.c */
 extern PyType_Spec ebpfasm_runner_spec, ebpfasm_runnable_spec;
 PyObject *ebpfasm_longest(PyObject *module, PyObject *tuple);
 PyObject *ebpfasm_test_run_method(PyObject *module, PyObject *const *args, Py_ssize_t count);
