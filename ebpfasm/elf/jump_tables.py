@@ -42,6 +42,13 @@ class JumpTables:
             index for index, each in enumerate(given.object.sections) if each.name == SECTION
         }
         self._tables: dict[tuple[FunctionSymbol, int, int], _Table | None] = {}
+        self._landings: dict[FunctionSymbol, dict[int, None]] = {}
+        symbols = reversed(given.object.symbols) if self._sections else ()
+        self._starts = {
+            (each.section, each.value): each
+            for each in symbols
+            if each.section in self._sections and each.size
+        }
 
     def has(self, symbol: int) -> bool:
         """Whether a symbol is a table, or the section of them."""
@@ -58,15 +65,10 @@ class JumpTables:
         start = target.value + (imm if by_section else 0)
         key = function, section, start
         if key not in self._tables:
-            known = self._at(section, start) if by_section else target
+            known = self._starts.get((section, start)) if by_section else target
             self._tables[key] = self._read(function, place, section, start, known)
         table = self._tables[key]
         return None if table is None else VarRef(table.name, "", 0 if by_section else imm)
-
-    def _at(self, section: int, start: int) -> ObjectSymbol | None:
-        here = (each for each in self._given.object.symbols
-                if each.section == section and each.value == start and each.size)  # fmt: skip
-        return next(here, None)
 
     def _read(
         self,
@@ -94,12 +96,12 @@ class JumpTables:
                 self._given.report("elf-relocation", message)
                 return None
             slots.append(offset // SLOT)
+        self._landings.setdefault(function, {}).update(dict.fromkeys(slots))
         return _Table(self._names.unique(symbol.name or SECTION), function, tuple(slots))
 
     def landings(self, function: FunctionSymbol) -> tuple[int, ...]:
         """The slots of a function that its tables lead to."""
-        tables = (each for each in self._tables.values() if each and each.function == function)
-        return tuple(dict.fromkeys(slot for each in tables for slot in each.slots))
+        return tuple(self._landings.get(function, ()))
 
     def specs(self, streams: Mapping[FunctionSymbol, Lifted]) -> Iterator[MapSpec]:
         """The tables as maps; one that leads into the middle of an instruction is reported."""
