@@ -34,7 +34,7 @@ fuzz: .venv/installed-dev ## try TIMES (10) times as many random programs, packe
 	EBPFASM_FUZZ=$(TIMES) $(BIN)/pytest tests/vm/test_differential.py tests/vm/test_fuzz.py $(ARGS)
 	EBPFASM_FUZZ=$(TIMES) $(BIN)/pytest -k "any or random or damaged" tests/asm tests/btf tests/elf tests/ir tests/runtime $(ARGS)
 
-asan: .venv/installed-dev ## run the virtual machine's tests under the sanitizers
+asan: .venv/installed-dev ## run what handles bytes in C under the sanitizers
 	tools/asan $(BIN)/python $(ARGS)
 
 bench: .venv/installed-dev ## run every benchmark side by side with its peer
