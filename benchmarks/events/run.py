@@ -46,6 +46,23 @@ to_ring:
     r0 = 0
     exit
 .section xdp
+varied:
+    call bpf_get_prandom_u32
+    r0 <<= 8
+    *(u64 *)(r10 - 16) = r0
+    call bpf_get_prandom_u32
+    *(u32 *)(r10 - 8) = r0
+    call bpf_get_prandom_u32
+    *(u32 *)(r10 - 4) = r0
+    r1 = ring ll
+    r2 = r10
+    r2 += -16
+    r3 = 16
+    r4 = 0
+    call bpf_ringbuf_output
+    r0 = 0
+    exit
+.section xdp
 to_perf:
     r2 = 1234567890123 ll
     *(u64 *)(r10 - 16) = r2
@@ -125,6 +142,10 @@ def main() -> None:
         for name, kind in kinds.items():
             with RingBuffer(ring, kind) as reader:
                 compare(f"ring: loop, {name}", ours(reader, to_ring, IN_RING, ring_loop), c_ring)
+        for name in ("dicts (BTF)", "dataclass"):
+            with RingBuffer(ring, kinds[name]) as reader:
+                run = ours(reader, loaded.programs["varied"], IN_RING, ring_loop)
+                compare(f"  {name}, random numbers", run, c_ring)
 
         for name, make in MADE.items():
             print(f"{name:<28} {alone(make):8.1f} ns")
