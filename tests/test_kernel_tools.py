@@ -64,6 +64,7 @@ def test_reports_become_a_table(matrix: ModuleType, tmp_path: Path) -> None:
         "7.3: 1 pass, 0 FAIL, 0 lacks, 0 skipped",
     ]
     text = matrix.markdown(found)
+    assert "| feature | 6.1 | 7.3 |\n| --- | --- | --- |\n| kprobes | no | yes |\n\n" in text
     assert "## tests/runtime/test_a\n\n| test | 6.1 | 7.3 |\n| --- | --- | --- |\n" in text
     assert "| test_breaks[a\\|b] | FAIL |  |" in text
     assert "| test_lacks | lacks kprobes |  |" in text
