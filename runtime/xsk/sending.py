@@ -106,7 +106,6 @@ class Sending(Rings):
         given: Any = packets if rows else tuple(packets)
         outcome: int = self.calls.xsk_send_all(self.pointer, given, 0)
         if outcome == len(given):
-            self._unkicked = False  # the kernel was told
             return outcome
         return self._send_rest(given, outcome, timeout)
 

@@ -93,7 +93,8 @@ static int64_t send_some(struct ebpfasm_xsk *x, const struct sending *s, Py_ssiz
  * where none was. If all were, the kernel is told, and what it says comes back where that is an errno.
  * INT64_MIN with an exception.
  */
-static int64_t send_from(struct ebpfasm_xsk *x, const struct sending *s, Py_ssize_t from)
+static int64_t send_from(struct ebpfasm_xsk *x, const struct sending *s, Py_ssize_t from,
+                         char *unkicked)
 {
     Py_ssize_t done = 0;
     int64_t sent = 0;
@@ -108,6 +109,7 @@ static int64_t send_from(struct ebpfasm_xsk *x, const struct sending *s, Py_ssiz
     if (done && from + done == s->count) {
         long told;
 
+        *unkicked = 0; /* before the kernel is told: other threads may send meanwhile */
         Py_BEGIN_ALLOW_THREADS
         told = ebpfasm_xsk_kick(x);
         Py_END_ALLOW_THREADS
@@ -124,6 +126,7 @@ static PyObject *xsk_send_all(PyObject *module, PyObject *const *args, Py_ssize_
     struct sending s;
     Py_ssize_t from;
     int64_t sent;
+    char nobody_s;
 
     (void)module;
     if (count != 3)
@@ -134,7 +137,7 @@ static PyObject *xsk_send_all(PyObject *module, PyObject *const *args, Py_ssize_
         return PyErr_Occurred() ? NULL : PyErr_Format(PyExc_ValueError, "no socket or packet");
     if (begin(&s, args[1]) < 0)
         return NULL;
-    sent = send_from(x, &s, from);
+    sent = send_from(x, &s, from, &nobody_s);
     end(&s);
     return sent == INT64_MIN ? NULL : PyLong_FromLongLong(sent);
 }
@@ -157,9 +160,7 @@ PyObject *ebpfasm_send_all(struct socket *socket, PyObject *packets)
         Py_DECREF(given);
         return ebpfasm_by((PyObject *)socket, "_send_all_by", &packets, 1, NULL);
     }
-    sent = send_from((struct ebpfasm_xsk *)(uintptr_t)socket->xsk, &s, 0);
-    if (sent == s.count)
-        socket->unkicked = 0; /* the kernel was told */
+    sent = send_from((struct ebpfasm_xsk *)(uintptr_t)socket->xsk, &s, 0, &socket->unkicked);
     end(&s);
     if (sent == INT64_MIN)
         result = NULL;

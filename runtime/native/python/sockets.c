@@ -104,7 +104,7 @@ static PyObject *recv_batch(PyObject *self, PyObject *const *args, Py_ssize_t co
 {
     struct socket *s = (struct socket *)self;
 
-    if (count < 1 || count > 2 || names || !s->batches || s->unkicked
+    if (count < 1 || count > 2 || names || !s->batches || !s->xsk || s->unkicked
         || (s->pending && PyObject_Size(s->pending)))
         return ebpfasm_by(self, "_recv_batch_by", args, count, names);
     return ebpfasm_frames_received(s->batches, self, (struct ebpfasm_xsk *)(uintptr_t)s->xsk,
