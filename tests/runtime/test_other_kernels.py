@@ -41,7 +41,8 @@ def kernel() -> str:
 
 def passed_under(kernel: str, *words: str, options: tuple[str, ...] = ()) -> int:
     """Run pytest in a machine; how many tests passed, where none failed or was skipped."""
-    pytests = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *words]
+    pytests = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-p",
+               "pytest_timeout", *words]  # fmt: skip
     machine = [VM, "--kernel", kernel, *options, "--timeout", "600", "--env",
                "PYTEST_DISABLE_PLUGIN_AUTOLOAD=1", "--"]  # fmt: skip
     done = subprocess.run(
