@@ -591,11 +591,16 @@ int64_t xsk_now(void)
     return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
 }
 
-/* A socket whose interface is down, or gone, is never ready and wakes nobody: ask it. */
+/*
+ * A socket whose interface is down, or gone, is never ready and wakes nobody: ask it. Before Linux
+ * 5.11 nothing can be asked by receiving.
+ */
 static long probe(struct ebpfasm_xsk *x)
 {
-    long result = x->rx.entries ? recvfrom(x->fd, NULL, 0, MSG_DONTWAIT, NULL, NULL)
-                                : sendto(x->fd, NULL, 0, MSG_DONTWAIT, NULL, 0);
+    long result = x->rx.entries ? recvfrom(x->fd, NULL, 0, MSG_DONTWAIT, NULL, NULL) : -1;
+
+    if (result < 0 && (!x->rx.entries || errno == EOPNOTSUPP))
+        result = sendto(x->fd, NULL, 0, MSG_DONTWAIT, NULL, 0);
 
     return result < 0 && (errno == ENETDOWN || errno == ENXIO || errno == ENODEV) ? -errno : 0;
 }
