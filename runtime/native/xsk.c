@@ -544,18 +544,26 @@ long ebpfasm_xsk_kick(struct ebpfasm_xsk *x)
         return 0;
     for (;;) {
         long result = sendto(x->fd, NULL, 0, MSG_DONTWAIT, NULL, 0);
+        int error = result < 0 ? errno : 0;
+        uint32_t in_tx;
 
-        if (result < 0 && errno == EBUSY)
+        if (error == EBUSY)
             add_relaxed(&x->counters.tx_dropped, 1);
-        else if (result < 0 && errno != EAGAIN && errno != ENOBUFS && errno != EINTR)
-            return -errno;
+        else if (error && error != EAGAIN && error != ENOBUFS && error != EINTR)
+            return -error;
         pthread_mutex_lock(&x->umem->lock);
+        in_tx = x->queue->in_tx;
         xsk_complete(x->queue);
+        in_tx -= x->queue->in_tx;
         pthread_mutex_unlock(&x->umem->lock);
         before = after;
         after = load_acquire(x->tx.consumer);
-        /* It sends a few at a time; go on while it does, and stop where it waits for others. */
-        if (after == __atomic_load_n(x->tx.producer, __ATOMIC_RELAXED) || after == before)
+        /*
+         * It sends a few at a time; go on while it does, and stop where it waits for others. Where
+         * there is more it says EAGAIN, and Linux 5.10 tells so only, and by what is completed.
+         */
+        if (after == __atomic_load_n(x->tx.producer, __ATOMIC_RELAXED)
+            || (after == before && !(error == EAGAIN && in_tx)))
             return 0;
     }
 }
