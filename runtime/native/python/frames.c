@@ -1,7 +1,7 @@
 /*
  * AF_XDP: the type under a Batch, and what is done once for each burst. Frames are handed out and
  * taken back here with the interpreter's lock, which is given away to wait and to have the kernel
- * send. Sockets are passed with their native address, which they keep alive.
+ * send many. Sockets are passed with their native address, which they keep alive.
  */
 #include "frames.h"
 
@@ -232,9 +232,7 @@ PyObject *ebpfasm_frames_send(PyObject *self, PyObject *timeout)
     sent = ebpfasm_xsk_send(x, descs_of(f), f->count, &f->bad);
     if (sent == (long)f->count) {
         Py_CLEAR(f->home);
-        Py_BEGIN_ALLOW_THREADS
-        told = ebpfasm_xsk_kick(x);
-        Py_END_ALLOW_THREADS
+        told = ebpfasm_tell(x, f->count);
         result = told < 0 ? PyObject_CallMethod(home, "fail", "l", told)
                           : PyLong_FromUnsignedLong(packets);
     } else {

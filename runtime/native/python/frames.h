@@ -36,6 +36,8 @@ PyObject *ebpfasm_frames_home(const struct frames *f);
 
 /* sending.c */
 int ebpfasm_sending_fill(PyObject *module);
+/* As ebpfasm_xsk_kick, for so many packets: a burst of them keeps the interpreter's lock. */
+long ebpfasm_tell(struct ebpfasm_xsk *x, Py_ssize_t packets);
 PyObject *ebpfasm_send_all(struct socket *socket, PyObject *packets);
 
 /* methods.c: have a method in Python do it, whatever was given. */

@@ -2,6 +2,23 @@
 #include "frames.h"
 
 #define AT_ONCE 64
+#define FEW 64 /* packets, which the kernel sends in some 50 microseconds and never sleeps over */
+
+/*
+ * Beside a thread that computes, giving the lock away for less than its switch interval of 5 ms costs
+ * all of that; and alone, as much as all else that Python does for a burst.
+ */
+long ebpfasm_tell(struct ebpfasm_xsk *x, Py_ssize_t packets)
+{
+    long told;
+
+    if (packets <= FEW)
+        return ebpfasm_xsk_kick(x);
+    Py_BEGIN_ALLOW_THREADS
+    told = ebpfasm_xsk_kick(x);
+    Py_END_ALLOW_THREADS
+    return told;
+}
 
 struct packets {
     const unsigned char *data[AT_ONCE];
@@ -110,9 +127,7 @@ static int64_t send_from(struct ebpfasm_xsk *x, const struct sending *s, Py_ssiz
         long told;
 
         *unkicked = 0; /* before the kernel is told: other threads may send meanwhile */
-        Py_BEGIN_ALLOW_THREADS
-        told = ebpfasm_xsk_kick(x);
-        Py_END_ALLOW_THREADS
+        told = ebpfasm_tell(x, done);
         if (told < 0)
             return told;
     }
