@@ -73,6 +73,14 @@ def test_reports_become_a_table(matrix: ModuleType, tmp_path: Path) -> None:
     assert '<td class="FAIL">FAIL</td>' in page
 
 
+def test_no_kernel_at_a_time_is_a_sentence(
+    matrix: ModuleType, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit, match="2"):
+        matrix.main(["--jobs", "0"])
+    assert "argument --jobs: at least one kernel at a time, not 0" in capsys.readouterr().err
+
+
 def test_every_feature_that_tests_need_is_in_the_table() -> None:
     import re
 
