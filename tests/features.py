@@ -9,11 +9,12 @@ feature and lacks it fails its tests. On any other kernel the feature is asked f
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+
+from tests.support import release_of
 
 
 @dataclass(frozen=True)
@@ -117,11 +118,6 @@ FEATURES: dict[str, Feature] = {
 def unsupported(name: str) -> bool:
     """Whether this kernel may lack a feature: then its tests are skipped."""
     feature = FEATURES[name]
-    if _release(os.environ.get("KERNEL_VM") or os.uname().release) < feature.since:
+    if release_of(os.environ.get("KERNEL_VM") or os.uname().release) < feature.since:
         return True
     return "KERNEL_VM" not in os.environ and not feature.here()
-
-
-def _release(text: str) -> tuple[int, int]:
-    found = re.match(r"(\d+)\.(\d+)", text)
-    return (int(found[1]), int(found[2])) if found else (0, 0)

@@ -12,7 +12,8 @@ import struct
 import subprocess
 from functools import cache
 from pathlib import Path
-from typing import NoReturn
+from types import TracebackType
+from typing import AnyStr, NoReturn
 
 import pytest
 
@@ -40,11 +41,20 @@ def missing(what: str, why: str) -> NoReturn:
     pytest.skip(why, allow_module_level=True)
 
 
+def release_of(text: str) -> tuple[int, int]:
+    """Turn "5.8", or "6.18.3-amd64", into numbers to compare; (0, 0) where there are none."""
+    found = re.match(r"(\d+)\.(\d+)", text)
+    return (int(found[1]), int(found[2])) if found else (0, 0)
+
+
+def kernel_release() -> tuple[int, int]:
+    """Which Linux is running."""
+    return release_of(platform.release())
+
+
 def excuse(refusal: Exception, since: str) -> NoReturn:
     """Skip for a refusal of a kernel older than `since`; raise it where the kernel should know."""
-    found = re.match(r"(\d+)\.(\d+)", platform.release())
-    assert found is not None
-    if since and tuple(map(int, found.groups())) < tuple(map(int, since.split("."))):
+    if kernel_release() < release_of(since):
         pytest.skip(f"since Linux {since}: {refusal}")
     raise refusal
 
@@ -55,6 +65,20 @@ def need_native() -> None:
 
     if native_core() is None:
         missing("native", "the native core is not built")
+
+
+class Job(subprocess.Popen[AnyStr]):
+    """A process that is killed where a test fails in its block, not waited for without end."""
+
+    def __exit__(
+        self,
+        type: type[BaseException] | None,
+        value: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        if type is not None:
+            self.kill()
+        super().__exit__(type, value, traceback)
 
 
 @cache

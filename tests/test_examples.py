@@ -31,7 +31,7 @@ from examples.tailcall.run import fill_tails
 from examples.xdp_firewall.program import VERDICTS
 from examples.xdp_stats_instructions.program import spec as built
 from tests.features import unsupported
-from tests.support import ROOT
+from tests.support import ROOT, Job
 
 ASSEMBLY = ROOT / "examples" / "xdp_stats_assembly" / "xdp_stats.s"
 COUNTERS = ("xdp_stats_assembly", "xdp_stats_instructions")
@@ -92,7 +92,7 @@ def test_the_counter_runs_on_an_interface_of_one_s_own(name: str, veth: VethPair
     command = [sys.executable, "-m", f"examples.{name}.run", "--json", "--iface", veth.near_name]
     with (
         veth.near.entered(),
-        subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=ROOT) as process,
+        Job(command, stdout=subprocess.PIPE, text=True, cwd=ROOT) as process,
     ):
         assert process.stdout is not None
         assert json.loads(process.stdout.readline())["attached"] == veth.near_name
@@ -106,11 +106,9 @@ def test_the_counter_runs_on_an_interface_of_one_s_own(name: str, veth: VethPair
 
 
 @contextmanager
-def running(name: str, *words: str) -> Iterator[subprocess.Popen[str]]:
+def running(name: str, *words: str) -> Iterator[Job[str]]:
     command = [sys.executable, "-m", f"examples.{name}.run", "--json", *words]
-    process = subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=ROOT
-    )
+    process = Job(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=ROOT)
     with process:
         try:
             yield process
@@ -520,7 +518,7 @@ def test_a_kernel_without_kprobes_is_told_of_tracepoints() -> None:
 @pytest.mark.parametrize(("name", "form"), forms_of("uprobe_bash_stats"))
 def test_lines_typed_into_bash_are_counted(name: str, form: str) -> None:
     command = [sys.executable, "-m", f"examples.{name}.run", "--json", "--from", form]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=ROOT) as process:
+    with Job(command, stdout=subprocess.PIPE, text=True, cwd=ROOT) as process:
         assert process.stdout is not None
         assert "readline in /bin/bash" in process.stdout.readline()
         type_into_bash(["true", "true", "exit"])
@@ -544,10 +542,10 @@ for times in map(int, sys.stdin):
 @pytest.mark.kernel
 @pytest.mark.needs("uprobes")
 def test_another_function_is_counted_in_one_process_alone() -> None:
-    def caller() -> subprocess.Popen[str]:
+    def caller() -> Job[str]:
         command = [sys.executable, "-c", CALLER]
         pipe = subprocess.PIPE
-        return subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True, bufsize=1)
+        return Job(command, stdin=pipe, stdout=pipe, text=True, bufsize=1)
 
     with caller() as counted, caller() as other:
         words = ("--binary", "libc.so.6", "--symbol", "getppid", "--pid", str(counted.pid))
@@ -588,7 +586,7 @@ def type_into_bash(typed: list[str]) -> None:
 @pytest.mark.parametrize(("name", "form"), forms_of("execve_log"))
 def test_every_program_that_is_started_is_logged(name: str, form: str) -> None:
     command = [sys.executable, "-m", f"examples.{name}.run", "--json", "--from", form]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=ROOT) as process:
+    with Job(command, stdout=subprocess.PIPE, text=True, cwd=ROOT) as process:
         assert process.stdout is not None
         assert "attached" in json.loads(process.stdout.readline())
         starter = subprocess.Popen(["/bin/true"])

@@ -140,6 +140,6 @@ def _too_deep(bodies: tuple[Body, ...], graph: CallGraph) -> Iterator[tuple[int,
         names = " -> ".join(bodies[each].name for each in reversed(chain))
         message = f"the call needs {depth} frames of stack; there are {FRAMES}"
         span = bodies[call.caller].instructions[call.index].span
-        hint = "call the deepest functions from further up, or write them inline"
+        hint = "call the deepest functions from further up, or inline them; Linux 7.3 has 16 frames"
         diagnostic = error("verify-call-depth", message, span, notes=(Note(names),), hint=hint)
         yield call.caller, call.index, diagnostic

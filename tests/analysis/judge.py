@@ -37,8 +37,9 @@ class Judgement:
 
     @property
     def reason(self) -> str:
-        """The last line of the log that is no statistic."""
-        lines = [line for line in self.log.splitlines() if not line.startswith("processed ")]
+        """The last line of the log that is no statistic; a report may explain it (Linux 7.2)."""
+        log, _, _ = self.log.partition("\nVerification failed: ")
+        lines = [line for line in log.splitlines() if line and not line.startswith("processed ")]
         return lines[-1] if lines else f"errno {self.errno}"
 
     @property

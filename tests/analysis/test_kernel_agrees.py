@@ -69,7 +69,9 @@ def jump(random: Random) -> Instruction:
     condition = random.choice(CONDITIONS)
     if random.random() < 0.8:
         return make(f"{condition}_imm", dst=dst, imm=imm, ref=target)
-    return make(f"{condition}_reg", dst=dst, src=src, ref=target)
+    # Linux 7.3 knows how a register compares with itself; older kernels and we try both ways.
+    other = src if src != dst else 7 - dst % 2
+    return make(f"{condition}_reg", dst=dst, src=other, ref=target)
 
 
 def call(random: Random) -> Instruction:

@@ -14,7 +14,7 @@ from ebpfasm.asm import print_collection
 from ebpfasm.errors import LoadError
 from ebpfasm.ir import MapSpec
 from ebpfasm.isa.kinds import MAP_TYPES, MapType
-from tests.isa import judges
+from tests import support
 
 # Settings that make a map of each type, and the kernel's choice where there is one.
 SETTINGS = {
@@ -78,7 +78,7 @@ def test_a_map_of_each_type_is_read_and_printed_back(row: MapType) -> None:
 @pytest.mark.kernel
 @every_type
 def test_the_kernel_creates_a_map_of_each_type(row: MapType) -> None:
-    if judges.release(row.since) > judges.kernel_release():
+    if support.release_of(row.since) > support.kernel_release():
         pytest.skip(f"{row.name} came with Linux {row.since}")
     spec = ebpfasm.assemble(text_of(row))
     with ebpfasm.load(spec) as collection:

@@ -14,7 +14,7 @@ import pytest
 
 from ebpfasm.runtime.network.veth import VethPair
 from tests.cli.support import Command
-from tests.support import ROOT, find_tool
+from tests.support import ROOT, Job, find_tool
 
 COUNTER = ROOT / "examples" / "xdp_stats_assembly" / "xdp_stats.s"
 FRAME = bytes(12) + b"\x08\x00" + bytes(50)
@@ -80,13 +80,11 @@ def test_a_program_without_a_type_can_be_given_one(ebpfasm: Command, tmp_path: P
     assert "did you mean xdp?" in ebpfasm("run", plain, "--type", "xdpp").err
 
 
-def start(pair: VethPair, *words: object) -> subprocess.Popen[str]:
+def start(pair: VethPair, *words: object) -> Job[str]:
     """Start the command in the pair's near namespace."""
     command = [sys.executable, "-m", "ebpfasm", *map(str, words)]
     with pair.near.entered():
-        return subprocess.Popen(
-            command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, bufsize=1
-        )
+        return Job(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, bufsize=1)
 
 
 def attached(pair: VethPair) -> list[object]:

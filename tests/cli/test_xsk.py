@@ -13,7 +13,7 @@ import pytest
 from ebpfasm.analysis.vm import pcap
 from ebpfasm.runtime.network.veth import VethPair
 from tests.cli.support import Command
-from tests.support import find_tool, need_native
+from tests.support import Job, find_tool, need_native
 
 pytestmark = pytest.mark.kernel
 
@@ -25,12 +25,10 @@ def _native() -> None:
     need_native()
 
 
-def start(pair: VethPair, *words: object) -> subprocess.Popen[str]:
+def start(pair: VethPair, *words: object) -> Job[str]:
     command = [sys.executable, "-m", "ebpfasm", "xsk", *map(str, words)]
     with pair.near.entered():
-        return subprocess.Popen(
-            command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, bufsize=1
-        )
+        return Job(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, bufsize=1)
 
 
 def rows(line: str) -> list[dict[str, int]]:

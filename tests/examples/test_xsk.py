@@ -18,7 +18,7 @@ from ebpfasm.analysis.vm import pcap
 from ebpfasm.runtime.network.veth import VethPair
 from ebpfasm.runtime.xsk import XskSocket
 from ebpfasm.runtime.xsk.answers import answer, hardware_address
-from tests.support import ROOT, find_tool, need_native
+from tests.support import ROOT, Job, find_tool, need_native
 
 pytestmark = pytest.mark.kernel
 
@@ -36,12 +36,12 @@ def example(name: str, *words: str) -> list[dict[str, Any]]:
 
 
 @contextmanager
-def running(pair: VethPair, name: str, *words: str) -> Iterator[subprocess.Popen[str]]:
+def running(pair: VethPair, name: str, *words: str) -> Iterator[Job[str]]:
     """An example on the near end of a cable, ready; SIGTERM ends it."""
     need_native()
     command = [sys.executable, "-m", f"examples.{name}.run", "--json", "--iface", "veth0", *words]
     with pair.near.entered():
-        process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=ROOT)
+        process = Job(command, stdout=subprocess.PIPE, text=True, cwd=ROOT)
     with process:
         assert process.stdout is not None
         assert process.stdout.readline().startswith("{")

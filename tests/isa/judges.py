@@ -19,18 +19,6 @@ from tests import support
 VMLINUX = Path("/sys/kernel/btf/vmlinux")
 
 
-def release(since: str) -> tuple[int, int]:
-    """Turn "5.8" into (5, 8), and "" into (0, 0), to compare."""
-    major, _, minor = since.partition(".")
-    return int(major or 0), int(minor or 0)
-
-
-def kernel_release() -> tuple[int, int]:
-    found = re.match(r"(\d+)\.(\d+)", platform.release())
-    assert found
-    return int(found[1]), int(found[2])
-
-
 @cache
 def header_release() -> tuple[int, int]:
     """Say which Linux release the system's uapi headers are from."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from ebpfasm.isa.constants import BY_NAME, CONSTANTS, ROWS, find
+from tests import support
 from tests.isa import judges
 
 
@@ -30,7 +31,7 @@ def test_ethertypes_are_numbers_of_the_host() -> None:
 
 @pytest.mark.tool("gcc")
 def test_the_values_are_those_of_the_systems_headers() -> None:
-    rows = [row for row in ROWS if judges.release(row.since) <= judges.header_release()]
+    rows = [row for row in ROWS if support.release_of(row.since) <= judges.header_release()]
     # sys/socket.h first: linux/netfilter.h takes its families from there.
     headers = ["sys/socket.h", *sorted({row.header.partition(",")[0] for row in rows})]
     values = judges.values_in_c(headers, [row.name for row in rows])

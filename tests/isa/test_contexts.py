@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from ebpfasm.isa.contexts import ARM64_STRUCTS, STRUCTS, ContextField, Struct, field, struct
+from tests import support
 from tests.isa import judges
 
 # pt_regs has two spellings: the kernel's own, and asm/ptrace.h's with a letter in front.
@@ -80,7 +81,7 @@ def test_fields_lie_inside_their_struct_and_are_aligned(owner: Struct) -> None:
 def in_header(owner: Struct) -> list[ContextField]:
     """Return the fields that the system's header should have."""
     fields = [each for each in owner.fields if each.name not in KERNEL_NAMES]
-    return [each for each in fields if judges.release(each.since) <= judges.header_release()]
+    return [each for each in fields if support.release_of(each.since) <= judges.header_release()]
 
 
 @pytest.mark.tool("gcc")
@@ -98,7 +99,7 @@ def test_the_compiler_lays_the_struct_out_the_same(owner: Struct) -> None:
         expected[f"sizeof({member})"] = each.size
         if first := each.element(0):
             expected[f"sizeof({member}[0])"] = first.size
-    if all(judges.release(each.since) <= judges.header_release() for each in owner.fields):
+    if all(support.release_of(each.since) <= judges.header_release() for each in owner.fields):
         expected[f"sizeof(struct {owner.name})"] = owner.size
     headers = ["linux/types.h", owner.header]
     assert judges.values_in_c(headers, list(expected)) == expected
@@ -115,8 +116,8 @@ def test_the_kernel_lays_the_struct_out_the_same(owner: Struct) -> None:
         pytest.skip("this kernel's BTF has no such struct")
     kernel = {name: place for name, *place in btf.members(btf.structs[owner.name])}
     ignored = SEGMENTS | PTRACE_NAMES if owner.name == "pt_regs" else set()
-    now = judges.kernel_release()
-    fields = [each for each in owner.fields if judges.release(each.since) <= now]
+    now = support.kernel_release()
+    fields = [each for each in owner.fields if support.release_of(each.since) <= now]
     ours = {each.name: [each.offset, each.size] for each in fields if each.name not in ignored}
     assert ours == {name: place for name, place in kernel.items() if name not in ignored}
     if len(fields) == len(owner.fields):

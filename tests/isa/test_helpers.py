@@ -20,7 +20,7 @@ import pytest
 from ebpfasm.isa import availability
 from ebpfasm.isa.helpers import BY_ID, BY_NAME, HELPERS, Param, allowed, find, prototype
 from ebpfasm.isa.kinds import ATTACH_TYPES, PROGRAM_TYPES
-from tests import kernel
+from tests import kernel, support
 from tests.isa import judges
 
 HEADER = Path("/usr/include/linux/bpf.h")
@@ -50,7 +50,7 @@ def test_ids_count_up_from_one_and_names_are_unique() -> None:
 
 
 def test_since_is_a_release_of_linux_and_never_goes_back() -> None:
-    releases = [judges.release(helper.since) for helper in HELPERS]
+    releases = [support.release_of(helper.since) for helper in HELPERS]
     assert [each for each in releases if each[1] not in RELEASES[each[0]]] == []
     assert releases == sorted(releases)
 
@@ -267,8 +267,8 @@ def _grants(said: str) -> bool:
 
 
 def only_on_kernels_that_the_table_knows() -> None:
-    if judges.kernel_release() > KNOWN:
-        pytest.skip(f"the table speaks of Linux up to {KNOWN}, this is {judges.kernel_release()}")
+    if support.kernel_release() > KNOWN:
+        pytest.skip(f"the table speaks of Linux up to {KNOWN}, this is {support.kernel_release()}")
 
 
 @pytest.mark.kernel
@@ -283,7 +283,7 @@ def test_no_helper_is_denied_that_the_kernel_grants(program_type: str) -> None:
 @pytest.mark.parametrize("program_type", sorted(EXACT))
 def test_helpers_of_network_programs_are_exactly_the_kernels(program_type: str) -> None:
     only_on_kernels_that_the_table_knows()
-    if judges.kernel_release() < JUDGED:
+    if support.kernel_release() < JUDGED:
         pytest.skip(f"the table speaks of Linux {JUDGED}, older kernels have fewer helpers")
     assert granted(program_type) == availability.BY_PROGRAM_TYPE[program_type]
 
@@ -295,8 +295,8 @@ def test_the_kernel_knows_the_helpers_of_its_own_release_and_no_others() -> None
         helper.name for helper in HELPERS
         if NO_SUCH_HELPER not in verdict_on_call(helper.id, filter)
     }  # fmt: skip
-    release = judges.kernel_release()
-    assert known == {each.name for each in HELPERS if judges.release(each.since) <= release}
+    release = support.kernel_release()
+    assert known == {each.name for each in HELPERS if support.release_of(each.since) <= release}
     assert NO_SUCH_HELPER in verdict_on_call(len(HELPERS) + 1, filter)
 
 

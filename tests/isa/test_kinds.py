@@ -46,7 +46,7 @@ def test_ids_count_up_and_names_are_unique(table: KindTable[Kind]) -> None:
 
 @by_table
 def test_newer_numbers_came_in_newer_kernels(table: KindTable[Kind]) -> None:
-    releases = [judges.release(row.since) for row in table]
+    releases = [support.release_of(row.since) for row in table]
     assert releases == sorted(releases)
 
 
@@ -99,7 +99,7 @@ def test_every_context_is_a_struct_that_we_know() -> None:
 @pytest.mark.tool("gcc")
 @by_table
 def test_the_numbers_are_those_of_the_systems_header(table: KindTable[Kind]) -> None:
-    rows = [row for row in table if judges.release(row.since) <= judges.header_release()]
+    rows = [row for row in table if support.release_of(row.since) <= judges.header_release()]
     values = judges.values_in_c(["linux/bpf.h"], [row.c_name for row in rows])
     assert values == {row.c_name: row.id for row in rows}
 
@@ -110,7 +110,7 @@ def test_the_systems_header_has_no_row_that_is_newer_than_itself(table: KindTabl
     if not header.exists():
         support.missing("gcc", "there are no kernel headers: run tools/system-packages")
     words = set(re.findall(r"\w+", header.read_text()))
-    newer = (row for row in table if judges.release(row.since) > judges.header_release())
+    newer = (row for row in table if support.release_of(row.since) > judges.header_release())
     assert [row.c_name for row in newer if row.c_name in words] == []
 
 
@@ -125,7 +125,7 @@ def test_every_enumerator_of_the_kernel_is_a_row(enum: str) -> None:
         if not name.startswith("__MAX_")
     }
     assert {name: table.id_of(name) for name in kernel} == kernel
-    known = (row for row in table if judges.release(row.since) <= judges.kernel_release())
+    known = (row for row in table if support.release_of(row.since) <= support.kernel_release())
     assert [row.c_name for row in known if row.c_name not in kernel] == []
 
 
@@ -190,7 +190,7 @@ def good_sizes(row: MapType) -> tuple[int, int]:
 @pytest.mark.parametrize("row", [row for row in MAP_TYPES if row.name not in NEEDS_MORE],
                          ids=lambda row: row.name)  # fmt: skip
 def test_the_kernel_creates_maps_by_our_rules_and_no_others(row: MapType) -> None:
-    if judges.release(row.since) > judges.kernel_release():
+    if support.release_of(row.since) > support.kernel_release():
         pytest.skip(f"{row.name} came with Linux {row.since}")
     inner, btf = create(MAP_TYPES.by_name["array"], 4, 4, 0, 0), load_btf_of_an_int()
     assert inner >= 0
@@ -227,7 +227,7 @@ def takes_descriptors(fd: int, key_size: int, value_size: int) -> bool:
 @pytest.mark.parametrize("row", [row for row in MAP_TYPES if row.needs_flag],
                          ids=lambda row: row.name)  # fmt: skip
 def test_the_kernel_insists_on_the_flag_a_map_needs(row: MapType) -> None:
-    if judges.release(row.since) > judges.kernel_release():
+    if support.release_of(row.since) > support.kernel_release():
         pytest.skip(f"{row.name} came with Linux {row.since}")
     btf = load_btf_of_an_int()
     try:

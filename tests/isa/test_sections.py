@@ -158,7 +158,7 @@ def test_legacy_rules_still_refuse_what_is_no_program() -> None:
 @cache
 def libbpf_answers(names: tuple[str, ...]) -> tuple[tuple[int, int], dict[str, str]]:
     version, *lines = judges.run_c(ASK_LIBBPF, "-lbpf", stdin="\n".join(names) + "\n")
-    return judges.release(version), dict(zip(names, lines, strict=True))
+    return support.release_of(version), dict(zip(names, lines, strict=True))
 
 
 @pytest.mark.tool("gcc")
@@ -171,7 +171,7 @@ def test_libbpf_answers_the_same_for_every_name() -> None:
     told = {
         name: numbers(match)
         for name, match in ours.items()
-        if match is None or judges.release(match.spec.libbpf) <= version
+        if match is None or support.release_of(match.spec.libbpf) <= version
     }
     assert len(told) > 700
     assert told == {name: answers[name] for name in told}
@@ -179,7 +179,7 @@ def test_libbpf_answers_the_same_for_every_name() -> None:
 
 @pytest.mark.tool("gcc", "clang")
 def test_libbpf_opens_an_object_with_the_same_types(tmp_path: Path) -> None:
-    specs = [spec for spec in SECTIONS if judges.release(spec.libbpf) <= (1, 0)]
+    specs = [spec for spec in SECTIONS if support.release_of(spec.libbpf) <= (1, 0)]
     sections = [spec.name + ("" if spec.exact else "/foo") for spec in specs]
     sections = [("?" if index % 2 else "") + name for index, name in enumerate(sections)]
     code = "".join(

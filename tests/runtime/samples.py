@@ -73,8 +73,8 @@ def attached_to(name: str) -> int:
 
 
 def reaches(read: Callable[[], int], wanted: int) -> int:
-    """Read until the wanted number or more is there, at most ten seconds; what was read last."""
-    deadline = time.monotonic() + 10
+    """Read until the wanted number or more is there, at most a minute; what was read last."""
+    deadline = time.monotonic() + 60
     while (found := read()) < wanted and time.monotonic() < deadline:
         os.sched_yield()
     return found

@@ -20,7 +20,7 @@ from ebpfasm.runtime.links import BpfLink, Links
 from ebpfasm.runtime.perf_event import BREAKPOINT, PerfEvent
 from tests.runtime.attaching import CALL, call, compiled, counting, judged
 from tests.runtime.samples import bpftool, descriptors, reaches
-from tests.support import find_tool, missing
+from tests.support import Job, find_tool, missing
 
 pytestmark = pytest.mark.kernel
 
@@ -276,8 +276,8 @@ def test_a_uprobe_has_a_cookie_and_bpftool_sees_it(target: Path) -> None:
 def test_a_uprobe_counts_in_one_process_only(target: Path) -> None:
     command = [str(target)]
     with (
-        subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as one,
-        subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as two,
+        Job(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as one,
+        Job(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as two,
         counting("uprobe") as counter,
     ):
         for each, times in ((one, 1), (two, 1)):
@@ -291,7 +291,7 @@ def test_a_uprobe_counts_in_one_process_only(target: Path) -> None:
             each.communicate()
 
 
-def answer(process: subprocess.Popen[str], times: int) -> None:
+def answer(process: Job[str], times: int) -> None:
     """Have a running process call its functions so often, and wait until it has."""
     assert process.stdin is not None
     assert process.stdout is not None
@@ -522,7 +522,7 @@ def test_the_arguments_in_a_file_that_is_loaded_anywhere_are_those_of_a_process(
     pipe = subprocess.PIPE
     with (
         ebpfasm.load(probing(tmp_path)) as live,
-        subprocess.Popen([probes], stdin=pipe, stdout=pipe) as process,
+        Job[bytes]([probes], stdin=pipe, stdout=pipe) as process,
     ):
         with live.programs["probed"].attach(f"{probes}:tested:probe", pid=process.pid, cookie=7):
             process.communicate(b"\n")

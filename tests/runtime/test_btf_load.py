@@ -12,7 +12,7 @@ from ebpfasm.btf.types import Btf, Int
 from ebpfasm.runtime.info.btf import read_btf
 from ebpfasm.runtime.loading import btf_load
 from tests.btf.test_kernel import object_btf
-from tests.isa.judges import kernel_release
+from tests.support import kernel_release
 
 pytestmark = pytest.mark.kernel
 

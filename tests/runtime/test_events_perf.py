@@ -15,7 +15,7 @@ import pytest
 from ebpfasm import Collection, EncodeError, LoadError, Map, MapSpec, PerfBuffer
 from tests.runtime.producers import perf_programs, send
 from tests.runtime.samples import bpftool, descriptors
-from tests.support import ROOT, find_tool, need_native
+from tests.support import ROOT, Job, find_tool, need_native
 
 pytestmark = pytest.mark.kernel
 
@@ -208,7 +208,7 @@ def test_bpftool_reads_the_same_records(loaded: Collection, one_cpu: int) -> Non
     assert bpftool("map", "show", "id", number)["type"] == "perf_event_array"
     where = ["cpu", str(one_cpu), "index", str(one_cpu)]
     command = [find_tool("bpftool"), "--json", "map", "event_pipe", "id", str(number), *where]
-    with subprocess.Popen(command, stdout=subprocess.PIPE) as other:
+    with Job[bytes](command, stdout=subprocess.PIPE) as other:
         assert other.stdout is not None
         while send(loaded.programs["send"], 0x0102, 13) != 0:
             os.sched_yield()  # it has not set its element yet

@@ -17,7 +17,7 @@ from ebpfasm.isa.table import TABLE
 from ebpfasm.runtime import syscall
 from ebpfasm.runtime.features import Features, features
 from ebpfasm.runtime.features.answer import Answer
-from tests.isa import judges
+from tests import support
 from tests.isa.test_helpers import granted
 from tests.runtime.samples import descriptors
 from tests.support import find_tool
@@ -84,18 +84,18 @@ BACKPORTED = {("isa", "gotol")}
 
 
 def test_a_kernel_has_nothing_that_came_after_it_and_says_why() -> None:
-    release = judges.kernel_release()
+    release = support.kernel_release()
     for category, answers in features().items():
         for name, answer in answers.items():
             assert answer.evidence, (category, name)
             if answer and answer.since and (category, name) not in BACKPORTED:
-                assert judges.release(answer.since) <= release, (category, name, answer)
+                assert support.release_of(answer.since) <= release, (category, name, answer)
 
 
 def test_instructions_of_this_kernels_release_are_there() -> None:
-    release, found = judges.kernel_release(), features()["isa"]
+    release, found = support.kernel_release(), features()["isa"]
     for row in TABLE:
-        if row.since and judges.release(row.since) <= release and found[row.name] is not None:
+        if row.since and support.release_of(row.since) <= release and found[row.name] is not None:
             assert found[row.name].supported is not False, found[row.name]
 
 

@@ -21,6 +21,7 @@ from ebpfasm.runtime.links import Link
 from ebpfasm.runtime.programs import Program
 from tests.runtime.attaching import CALL, call, counting
 from tests.runtime.samples import bpftool, descriptors, reaches
+from tests.support import Job
 
 pytestmark = [pytest.mark.kernel, pytest.mark.tool("bpftool")]
 
@@ -213,9 +214,7 @@ with load(counter({TRACED!r})) as live:
 @pytest.mark.needs("perf_event links")
 def test_the_end_of_the_process_is_the_end_of_its_links(how: str) -> None:
     command = [sys.executable, "-W", "default", "-c", WAITING, how]
-    with subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    ) as job:
+    with Job(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as job:
         assert job.stdout is not None
         assert job.stderr is not None
         number = int(job.stdout.readline())

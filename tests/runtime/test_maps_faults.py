@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import errno
 import os
-import platform
-import re
 import struct
 import sys
 import threading
@@ -22,7 +20,7 @@ from ebpfasm.runtime import syscall
 from ebpfasm.runtime.cpus import possible_cpus
 from ebpfasm.runtime.maps import EXIST, LOCK, NOEXIST, Map
 from tests.runtime.samples import descriptors
-from tests.support import need_native
+from tests.support import kernel_release, need_native
 
 pytestmark = pytest.mark.kernel
 
@@ -198,10 +196,6 @@ def test_a_type_that_cannot_pop_in_one_step_pops_in_two(engine: None) -> None:
         array.pop(0)
 
 
-def _kernel() -> tuple[int, ...]:
-    return tuple(int(part) for part in re.findall(r"\d+", platform.release())[:2])
-
-
 def test_one_processor_s_value_of_a_per_cpu_map(engine: None) -> None:
     cpus = possible_cpus()
     with made("percpu_array", entries=2) as map:
@@ -209,7 +203,7 @@ def test_one_processor_s_value_of_a_per_cpu_map(engine: None) -> None:
         assert map.lookup(0, cpu=cpus - 1) == 10 + cpus - 1
         with pytest.raises(IndexError, match=f"there is no processor {cpus}, only {cpus}"):
             map.lookup(0, cpu=cpus)
-        if _kernel() < (7, 0):
+        if kernel_release() < (7, 0):
             with pytest.raises(LoadError) as refused:
                 map.put(0, 99, cpu=0)
             assert refused.value.errno == errno.EINVAL

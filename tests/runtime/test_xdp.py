@@ -28,6 +28,7 @@ from tests.runtime.samples import (
     passing,
     reaches,
 )
+from tests.support import Job
 
 pytestmark = [pytest.mark.kernel, pytest.mark.tool("ip")]
 
@@ -219,9 +220,7 @@ with load(assemble({COUNT!r}.replace("{{type}}", "array"))) as live:
 @pytest.mark.parametrize("how", ["block", "forgotten", "end"])
 def test_ctrl_c_and_the_end_of_the_process_detach(cable: VethPair, via: Via, how: str) -> None:
     command = [sys.executable, "-c", WAITING, via, how]
-    with subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    ) as job:
+    with Job(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as job:
         assert job.stdout is not None
         assert job.stderr is not None
         assert job.stdout.readline() == "attached\n"
@@ -236,7 +235,7 @@ def test_ctrl_c_and_the_end_of_the_process_detach(cable: VethPair, via: Via, how
 
 def test_a_link_is_gone_with_a_killed_process(cable: VethPair) -> None:
     command = [sys.executable, "-c", WAITING, "link", "block"]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as job:
+    with Job(command, stdout=subprocess.PIPE, text=True) as job:
         assert job.stdout is not None
         assert job.stdout.readline() == "attached\n"
         job.kill()
