@@ -691,15 +691,10 @@ def summed(value: Any) -> Any:
     )
 
 
-_NO_PLUGINS = "PYTEST_DISABLE_PLUGIN_AUTOLOAD"
-
-
 def unit_tests(*words: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "--color=no"]
     command += [*words, "examples/unit_testing"]
-    # As a user has it, whose plugins are found, even where these tests do without.
-    env = {name: text for name, text in os.environ.items() if name != _NO_PLUGINS}
-    return subprocess.run(command, capture_output=True, text=True, cwd=ROOT, check=False, env=env)
+    return subprocess.run(command, capture_output=True, text=True, cwd=ROOT, check=False)
 
 
 @pytest.mark.kernel

@@ -73,6 +73,32 @@ def test_reports_become_a_table(matrix: ModuleType, tmp_path: Path) -> None:
     assert '<td class="FAIL">FAIL</td>' in page
 
 
+def test_every_kernel_test_is_in_a_part(matrix: ModuleType) -> None:
+    named = [ROOT / selection[-1] for _, selection in matrix.parts([])]
+    for path in (ROOT / "tests").rglob("test_*.py"):
+        if "mark.kernel" in path.read_text(encoding="utf-8") and path.name not in matrix.LEFT_OUT:
+            assert sum(path.is_relative_to(each) for each in named) == 1, path
+    assert list(matrix.parts(["tests/elf"])) == [("asked", ["tests/elf"])]
+
+
+def test_what_failed_or_was_not_run_is_run_again(matrix: ModuleType, tmp_path: Path) -> None:
+    (tmp_path / "runtime.xml").write_text(REPORT)
+    *missing, again = matrix.left(tmp_path)
+    assert missing == [each for each in matrix.parts([]) if each[0] != "runtime"]
+    assert again[0] == "again-000"
+    broken = ["test_breaks[a|b]", "test_leaks"]
+    assert again[1] == [f"tests/runtime/test_a.py::{each}" for each in broken]
+    (tmp_path / "again-000.xml").write_text(
+        '<testsuite><testcase classname="tests.runtime.test_a" name="test_leaks" /></testsuite>'
+    )
+    assert matrix.joined(tmp_path) == {
+        **matrix.results(tmp_path / "runtime.xml"),
+        "tests/runtime/test_a::test_leaks": "pass",
+    }
+    *_, again = matrix.left(tmp_path)
+    assert again == ("again-001", ["tests/runtime/test_a.py::test_breaks[a|b]"])
+
+
 def test_no_kernel_at_a_time_is_a_sentence(
     matrix: ModuleType, capsys: pytest.CaptureFixture[str]
 ) -> None:
