@@ -118,6 +118,7 @@ TYPED: list[tuple[str, int, tuple[str, ...]]] = [
     ("asm good.s --fromat hex", 2, ("Did you mean '--format'?",)),
     ("example run xdp_stat", 1, ("there is no example xdp_stat", "did you mean xdp_stats?")),
 ]
+NEEDS = {"run good.s --engine kernel --data 00": "test runs that check what they are given"}
 LIVE: list[tuple[str, int, tuple[str, ...]]] = [
     ("run section.s", 1, ("section.s:4:1: error[load-program-type]", "hint: did you mean xdp?")),
     ("run no_section.s", 1, ("error[load-program-type]", 'as in .section xdp or SEC("xdp")')),
@@ -154,7 +155,15 @@ def test_a_mistake_at_the_command_is_told(
 
 
 @pytest.mark.kernel
-@pytest.mark.parametrize(("typed", "status", "said"), LIVE, ids=[each[0] for each in LIVE])
+@pytest.mark.parametrize(
+    ("typed", "status", "said"),
+    [
+        pytest.param(
+            *each, id=each[0], marks=[pytest.mark.needs(NEEDS[each[0]])] if each[0] in NEEDS else []
+        )
+        for each in LIVE
+    ],
+)
 def test_a_mistake_with_the_kernel_is_told(
     say: Say, folder: Path, typed: str, status: int, said: tuple[str, ...]
 ) -> None:

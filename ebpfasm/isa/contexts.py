@@ -32,7 +32,7 @@ class ContextField:
     `type` is u8 to u64, s32, be16 or be32 (network byte order, whatever C type holds it), an
     array of one ("u32[5]"; "u64[]" has as many as the kernel passes and size 0), a pointer to
     a struct ("bpf_sock *", always 8 bytes), or a nested struct ("struct pt_regs").
-    `since` is the first Linux release with the field, empty up to 6.1.
+    `since` is the first Linux release with the field, empty up to 5.10.
     """
 
     struct: str
@@ -186,8 +186,8 @@ _struct("__sk_buff", 192, "linux/bpf.h", "programs on packets of the stack: sock
     ("gso_segs",        164, "u32",             "segments it will become"),
     ("sk",              168, "bpf_sock *",      "socket it belongs to, or null"),
     ("gso_size",        176, "u32",             "payload bytes of a segment"),
-    ("tstamp_type",     180, "u8",              "BPF_SKB_CLOCK_* of tstamp"),
-    ("hwtstamp",        184, "u64",             "hardware receive time, ns"),
+    ("tstamp_type",     180, "u8",              "BPF_SKB_CLOCK_* of tstamp", "5.18"),
+    ("hwtstamp",        184, "u64",             "hardware receive time, ns", "5.16"),
 ), STRUCTS)
 
 _struct("bpf_sock", 80, "linux/bpf.h", "cgroup_sock programs; what ctx.sk and the socket helpers point to", (
@@ -288,8 +288,8 @@ _struct("sk_reuseport_md", 56, "linux/bpf.h", "sk_reuseport programs", (
     ("ip_protocol",  24,  "u32",        "IPPROTO_*"),
     ("bind_inany",   28,  "u32",        "1 if bound to any address"),
     ("hash",         32,  "u32",        "hash of addresses and ports"),
-    ("sk",           40,  "bpf_sock *", "a socket of the group"),
-    ("migrating_sk", 48,  "bpf_sock *", "socket whose connection moves, or null"),
+    ("sk",           40,  "bpf_sock *", "a socket of the group", "5.14"),
+    ("migrating_sk", 48,  "bpf_sock *", "socket whose connection moves, or null", "5.14"),
 ), STRUCTS)
 
 _struct("bpf_sk_lookup", 72, "linux/bpf.h", "sk_lookup programs", (
@@ -303,7 +303,7 @@ _struct("bpf_sk_lookup", 72, "linux/bpf.h", "sk_lookup programs", (
     ("local_ip4",       40,  "be32",       ""),
     ("local_ip6",       44,  "be32[4]",    ""),
     ("local_port",      60,  "u32",        "host order"),
-    ("ingress_ifindex", 64,  "u32",        "interface the packet came in on"),
+    ("ingress_ifindex", 64,  "u32",        "interface the packet came in on", "5.17"),
 ), STRUCTS)
 
 _struct("bpf_sysctl", 8, "linux/bpf.h", "cgroup_sysctl programs", (
@@ -405,10 +405,10 @@ _struct("bpf_tunnel_key", 44, "linux/bpf.h", "bpf_skb_get_tunnel_key, bpf_skb_se
     ("tunnel_tos",   20,  "u8",     "type of service"),
     ("tunnel_ttl",   21,  "u8",     "hop limit"),
     ("tunnel_ext",   22,  "u16",    "padding, older than tunnel_flags"),
-    ("tunnel_flags", 22,  "be16",   "flags of a received packet"),
+    ("tunnel_flags", 22,  "be16",   "flags of a received packet", "6.0"),
     ("tunnel_label", 24,  "u32",    "IPv6 flow label"),
-    ("local_ipv4",   28,  "u32",    "own address, host order"),
-    ("local_ipv6",   28,  "u32[4]", "own address, as on the wire"),
+    ("local_ipv4",   28,  "u32",    "own address, host order", "5.19"),
+    ("local_ipv6",   28,  "u32[4]", "own address, as on the wire", "5.19"),
 ), STRUCTS)
 
 _struct("bpf_xfrm_state", 28, "linux/bpf.h", "bpf_skb_get_xfrm_state", (
@@ -426,7 +426,7 @@ _struct("bpf_fib_lookup", 64, "linux/bpf.h", "bpf_fib_lookup", (
     ("sport",        2,   "be16",    ""),
     ("dport",        4,   "be16",    ""),
     ("tot_len",      6,   "u16",     "bytes of the packet, 0 for no MTU check"),
-    ("mtu_result",   6,   "u16",     "out: the MTU"),
+    ("mtu_result",   6,   "u16",     "out: the MTU", "5.12"),
     ("ifindex",      8,   "u32",     "in: arriving interface; out: leaving one"),
     ("tos",          12,  "u8",      "IPv4 type of service"),
     ("flowinfo",     12,  "be32",    "IPv6 label and class"),

@@ -48,20 +48,22 @@ class Judgement:
         return {code for code, words in KERNEL_WORDS.items() if re.search(words, self.reason)}
 
 
-# What the kernel says of each thing that the verifier claims to check.
+# What kernels say of each thing that the verifier claims to check.
 KERNEL_WORDS = {
     "verify-uninit-read": r"R\d+ !read_ok|R0 not a scalar value",
     "verify-frame-pointer": r"frame pointer is read only",
-    "verify-stack-bounds": r"invalid (read from|write to|variable-offset.*) stack",
+    # Up to Linux 6.2 bytes that were not written are an invalid read, too: inside of the stack.
+    "verify-stack-bounds": r"invalid (read from|write to|variable-offset.*) stack"
+    r"(?! R\d+ off=-(\d\d?|[1-4]\d\d|50\d|51[0-2]) )|invalid stack off",
     "verify-division": r"div by zero",
     "verify-shift": r"invalid shift",
     "verify-unreachable": r"unreachable insn",
-    "verify-jump-target": r"jump out of range|jump into the middle of ldimm64",
+    "verify-jump-target": r"jump out of range|jump into the middle of ldimm64|invalid BPF_LD_IMM",
     "verify-fall-through": r"last insn is not an exit or jmp|jump out of range",
     "verify-helper": r"invalid func|unknown func|program of this type cannot use helper",
     "verify-license": r"from non-GPL compatible program",
     "verify-packet-load": r"BPF_LD_\[ABS\|IND\] instructions not allowed",
-    "verify-call-depth": r"call stack of \d+ frames is too deep|recursi",
+    "verify-call-depth": r"call stack of \d+ frames is too deep|recursi|back-edge",
 }
 
 

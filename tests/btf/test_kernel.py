@@ -16,6 +16,7 @@ from ebpfasm.btf.types import Btf
 from ebpfasm.elf.reader import read_object
 from tests import kernel
 from tests.btf.core_judge import SOURCES, compiled
+from tests.support import kernel_release, release_of
 
 ALL = frozenset(BtfFeature)
 F = BtfFeature
@@ -52,6 +53,18 @@ def _with_sizes(data: bytes) -> bytes:
     return codec.encode(Btf(tuple(types)))
 
 
+# Linux releases that brought what BTF of the tests has, where that was after 5.10.
+SINCE = {F.FLOAT: "5.13", F.DECL_TAG: "5.16", F.TYPE_TAG: "5.17", F.ENUM64: "6.0",
+         F.QUESTION_MARK: "6.9"}  # fmt: skip
+
+
+def need(features: frozenset[BtfFeature]) -> None:
+    """Skip where the kernel lacks one of these."""
+    for each in features & SINCE.keys():
+        if kernel_release() < release_of(SINCE[each]):
+            pytest.skip(f"unsupported: {each.name} in BTF (Linux {SINCE[each]})")
+
+
 # What each kernel lacked, from the newest to the oldest: this one's BTF checks hold them together.
 MISSING = [frozenset(list(F)[number:]) for number in range(len(F))]
 
@@ -59,6 +72,7 @@ MISSING = [frozenset(list(F)[number:]) for number in range(len(F))]
 @pytest.mark.tool("clang")
 @pytest.mark.kernel
 def test_externs_are_refused_until_they_are_variables() -> None:
+    need(ALL)
     data = object_btf()
     with pytest.raises(kernel.Refused):
         load(data)
@@ -82,6 +96,7 @@ def test_externs_are_refused_until_they_are_variables() -> None:
 def test_the_kernel_takes_what_is_made_for_one_that_lacks_something(
     missing: frozenset[BtfFeature],
 ) -> None:
+    need(ALL - missing)
     data = object_btf()
     made = for_kernel(data, ALL - missing)
     os.close(load(made))

@@ -173,6 +173,7 @@ def test_links_are_shown_and_detached(ebpfasm: Command, program: Program, pin: P
 
 
 @pytest.mark.tool("bpftool")
+@pytest.mark.needs("names of BTF")
 def test_btf_is_listed_as_bpftool_lists_it(ebpfasm: Command, program: Program) -> None:
     number = program.info().btf_id
     ours = next(each for each in as_json(ebpfasm("btf", "list", "--json")) if each["id"] == number)
@@ -186,6 +187,7 @@ def test_btf_is_listed_as_bpftool_lists_it(ebpfasm: Command, program: Program) -
 
 
 @pytest.mark.tool("bpftool")
+@pytest.mark.needs("names of BTF")
 def test_types_are_dumped_as_bpftool_dumps_them(ebpfasm: Command, program: Program) -> None:
     number = program.info().btf_id
     ours = as_json(ebpfasm("btf", "dump", "id", number, "--json"))["types"]

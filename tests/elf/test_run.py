@@ -9,6 +9,7 @@ import pytest
 import ebpfasm
 from ebpfasm.runtime.running.anywhere import open_anywhere
 from tests.elf.objects import CPUS, compiled
+from tests.needed import need
 
 pytestmark = pytest.mark.tool("clang")
 
@@ -33,6 +34,8 @@ def outcome(name: str, cpu: str, engine: str) -> tuple[dict[str, int], dict[str,
 @pytest.mark.parametrize("cpu", CPUS)
 @pytest.mark.parametrize("name", NAMES)
 def test_the_kernel_and_both_engines_agree(name: str, cpu: str) -> None:
+    programs = ebpfasm.open(compiled(name, cpu=cpu)).programs.values()
+    need(*(each for each in programs if each.autoload))
     kernel = outcome(name, cpu, "kernel")
     assert outcome(name, cpu, "vm") == kernel
     assert outcome(name, cpu, "reference") == kernel

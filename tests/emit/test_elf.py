@@ -27,6 +27,7 @@ from ebpfasm.isa.codec import ByteOrder
 from ebpfasm.runtime.network.veth import VethPair
 from tests.asm import compiled
 from tests.emit import objects
+from tests.needed import need
 from tests.support import ROOT, find_tool
 
 COUNTER = ROOT / "examples" / "xdp_stats_assembly" / "xdp_stats.s"
@@ -215,7 +216,9 @@ def test_libbpf_loads_the_examples_with_their_lines_and_types(source: Path, tmp_
 @pytest.mark.kernel
 @pytest.mark.tool("bpftool")
 def test_libbpf_relocates_subprograms_callbacks_maps_and_variables(tmp_path: Path) -> None:
-    with objects.loaded(ebpfasm.to_elf(ebpfasm.assemble(PARTS)), tmp_path) as programs:
+    spec = ebpfasm.assemble(PARTS)
+    need(*spec.programs.values())
+    with objects.loaded(ebpfasm.to_elf(spec), tmp_path) as programs:
         assert set(programs) == {"first", "second", "third"}
         # libbpf names data maps after the object, cut to 8 characters, and the section.
         maps = objects.maps_of(programs["first"])
@@ -255,7 +258,9 @@ def test_libbpf_makes_maps_of_every_attribute(tmp_path: Path) -> None:
     r0 = 2
     exit
     """
-    with objects.loaded(ebpfasm.to_elf(ebpfasm.assemble(text)), tmp_path) as programs:
+    spec = ebpfasm.assemble(text)
+    need(*spec.programs.values())
+    with objects.loaded(ebpfasm.to_elf(spec), tmp_path) as programs:
         maps = objects.maps_of(programs["f"])
         assert {name: (each["type"], each["max_entries"]) for name, each in maps.items()} == {
             "outer": ("array_of_maps", 2),
@@ -280,6 +285,7 @@ def test_libbpf_treats_an_assembled_object_as_it_treats_clang_s(
     theirs = verdict(compiled.clang(source, "bpfel", cpu, "-O2", "-c"), tmp_path)
     assert mine == theirs
     if source.stem not in ("externs", "strings"):  # which the kernel cannot take
+        need(*ebpfasm.open(compiled.clang(source, "bpfel", cpu, "-O2", "-c")).programs.values())
         assert mine
 
 

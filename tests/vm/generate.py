@@ -8,6 +8,7 @@ from collections.abc import Callable
 from ebpfasm.ir import Instruction, ProgramSpec, collect
 from ebpfasm.isa.forms import RANGES, Form
 from ebpfasm.isa.table import BY_NAME, TABLE, InstructionSpec
+from tests.support import kernel_release, release_of
 
 STACK = 64  # bytes below r10 that programs use; all of them are written first
 
@@ -45,6 +46,12 @@ class Legal:
         self.length = length
         self.out: list[Instruction] = []
 
+    def _row(self, rows: list[InstructionSpec]) -> InstructionSpec:
+        if self.for_kernel:
+            now = kernel_release()
+            rows = [each for each in rows if release_of(each.since) <= now]
+        return self.random.choice(rows)
+
     def build(self) -> list[Instruction]:
         """The instructions; r0 comes to depend on every register and the whole stack."""
         choose = self.random
@@ -72,7 +79,7 @@ class Legal:
         return self.random.choice((*_EDGES, _signed(self.random.getrandbits(32), 32)))
 
     def _arithmetic(self) -> Instruction:
-        row = self.random.choice(_ARITHMETIC)
+        row = self._row(_ARITHMETIC)
         imm = self._imm()
         if row.op in ("lsh", "rsh", "arsh"):
             imm = self.random.randrange(row.width)
@@ -84,7 +91,7 @@ class Legal:
         return Instruction(row, dst, src)
 
     def _move(self) -> Instruction:
-        row = self.random.choice(_MOVES)
+        row = self._row(_MOVES)
         dst, src = self.random.choice(_GENERAL), self.random.choice(_GENERAL)
         match row.form:
             case Form.MOV_IMM:
@@ -95,13 +102,13 @@ class Legal:
                 return Instruction(row, dst, src)
 
     def _swap(self) -> Instruction:
-        return Instruction(self.random.choice(_SWAPS), self.random.choice(_GENERAL))
+        return Instruction(self._row(_SWAPS), self.random.choice(_GENERAL))
 
     def _offset(self, size: int) -> int:
         return -STACK + size * self.random.randrange(STACK // size)
 
     def _memory(self) -> Instruction:
-        row = self.random.choice(_MEMORY)
+        row = self._row(_MEMORY)
         offset = self._offset(row.width // 8)
         register = self.random.choice(_GENERAL)
         match row.form:
@@ -113,11 +120,11 @@ class Legal:
                 return Instruction(row, 10, 0, offset, self._imm())
 
     def _atomic(self) -> Instruction:
-        row = self.random.choice(_ATOMIC)
+        row = self._row(_ATOMIC)
         return Instruction(row, 10, self.random.choice(_GENERAL), self._offset(row.width // 8))
 
     def _jump(self) -> Instruction:
-        row = self.random.choice(_JUMPS)
+        row = self._row(_JUMPS)
         dst, src = self.random.choice(_GENERAL), self.random.choice(_GENERAL)
         if row.form is Form.JCOND_IMM:
             return Instruction(row, dst, imm=self._imm())
@@ -153,7 +160,8 @@ _HALF = make("mov32_reg", 0, 0)
 def legal(seed: int, length: int = 40, *, for_kernel: bool = False) -> ProgramSpec:
     """A program that the verifier accepts, with what it computes in r0.
 
-    `for_kernel` keeps it away from what a kernel is known to compute wrongly.
+    `for_kernel` keeps it away from what the running kernel does not know, and from what a
+    kernel is known to compute wrongly.
     """
     return program(Legal(seed, length, for_kernel=for_kernel).build())
 

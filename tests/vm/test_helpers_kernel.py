@@ -7,6 +7,7 @@ import pytest
 import ebpfasm
 from ebpfasm.native import native_core
 from ebpfasm.runtime.running.once import Engine, run
+from tests.needed import need
 from tests.vm.cases import CASES, Case
 from tests.vm.cases_memory import DYNPTRS, OTHERS, SYSCALLS
 from tests.vm.cases_network import COOKIES, SKB, SOCKETS
@@ -25,6 +26,7 @@ ALL = [
 def test_the_kernel_and_both_engines_agree(case: Case) -> None:
     text = case.text.replace("{maps}", "")
     program = ebpfasm.assemble(text, name=case.name).programs["main"]
+    need(program)
     kernel = run(program, case.data, engine="kernel", ctx=case.ctx, maps=case.maps)
     engines: tuple[Engine, ...] = ("reference", "vm")
     for engine in engines if native_core() is not None else engines[:1]:

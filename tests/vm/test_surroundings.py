@@ -16,6 +16,7 @@ import ebpfasm
 from ebpfasm.analysis.vm import Interface, Network, Route, Socket, Task, frames
 from ebpfasm.native import native_core
 from ebpfasm.runtime.running.once import Engine, run
+from tests.needed import need
 
 ENGINES: tuple[Engine, ...] = ("vm", "reference") if native_core() is not None else ("reference",)
 
@@ -27,6 +28,7 @@ def program(body: str, section: str = "tc", maps: str = "") -> ebpfasm.ProgramSp
 
 def agree(spec: ebpfasm.ProgramSpec, data: bytes, **options: Any) -> ebpfasm.RunResult:
     """Run in the kernel and in both engines; return the kernel's result."""
+    need(spec)
     kernel = run(spec, data, engine="kernel")
     for engine in ENGINES:
         ours = run(spec, data, engine=engine, **options)
