@@ -84,6 +84,13 @@ FEATURES: dict[str, Feature] = {
     "raw tracepoint cookies": Feature((6, 12), _always),
     "raw tracepoint cookies told": Feature((6, 18), _always),
     "xdp.frags on veth": Feature((6, 1), _always),
+    "busy polling of AF_XDP": Feature((6, 1), _always),  # 5.11
+    "AF_XDP packets of several frames": Feature((6, 12), _always),  # 6.6
+    "metadata of AF_XDP frames": Feature((6, 12), _always),  # 6.8, and its flag 6.11
+    "user ring buffers": Feature((6, 1), _always),  # 6.1
+    "instructions of v3": Feature((6, 1), _always),  # atomics: 5.12
+    "tracing helpers in all programs": Feature((6, 18), _always),  # 6.16
+    "results of fib_lookup": Feature((6, 1), _always),  # the MTU: 5.12
     "syscall programs": Feature((6, 1), _always),
     "addresses of functions": Feature((6, 1), _always),
     "bloom filters": Feature((6, 1), _always),

@@ -71,8 +71,17 @@ TOLD = [page for page in (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md
         if page.stem not in ("isa", "errors", "reference")]  # fmt: skip
 
 
+_OF_PAGES = {
+    "events": [pytest.mark.needs("user ring buffers")],
+    "features": [pytest.mark.needs("instructions of v3")],
+}
+
+
 @pytest.mark.kernel
-@pytest.mark.parametrize("page", TOLD, ids=lambda path: path.stem)
+@pytest.mark.parametrize(
+    "page",
+    [pytest.param(path, id=path.stem, marks=_OF_PAGES.get(path.stem, ())) for path in TOLD],
+)
 def test_a_page_can_be_followed_word_by_word(
     page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -115,6 +124,8 @@ _NEEDED = {
     "xdp_stats": pytest.mark.tool("clang"),
     "object_for_libbpf": pytest.mark.tool("bpftool"),
     "uprobe_bash_stats": pytest.mark.needs("uprobes"),
+    "kprobe_execve_stats": pytest.mark.needs("perf_event links"),  # the page says so
+    "tc_counter": pytest.mark.needs("tcx"),
 }
 
 

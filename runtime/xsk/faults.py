@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import errno
 import os
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ebpfasm.errors import EbpfError, LoadError, error, unsupported
 from ebpfasm.native import native_core
 from ebpfasm.runtime.refusals import refused
+from ebpfasm.runtime.release import kernel_version
+
+if TYPE_CHECKING:
+    from ebpfasm.runtime.xsk.rings import Settings
+    from ebpfasm.runtime.xsk.umem import Umem
 
 _RIGHTS = ("CAP_NET_RAW", "CAP_NET_ADMIN")
 _STEPS = {  # of ebpfasm_xsk_open
@@ -32,9 +37,12 @@ def core() -> Any:
     return found
 
 
-def open_failed(step: int, number: int, where: str, copy: str, shared: bool) -> EbpfError:
+def open_failed(step: int, number: int, settings: Settings, umem: Umem, shared: bool) -> EbpfError:
     """Say why ebpfasm_xsk_open failed."""
-    why, hint = _reason(step, number, copy, shared)
+    if (lacking := _lacking(step, number, settings, umem)) is not None:
+        return lacking
+    where = settings.where
+    why, hint = _reason(step, number, settings.copy, shared)
     if number in (errno.EAFNOSUPPORT, errno.EPROTONOSUPPORT) and step == 1:
         return unsupported("AF_XDP", "4.18", hint="the kernel needs CONFIG_XDP_SOCKETS")
     if number == errno.ENODEV:
@@ -43,6 +51,19 @@ def open_failed(step: int, number: int, where: str, copy: str, shared: bool) -> 
     what = _STEPS[step].format(where=where)
     code = "xsk-umem" if step == _UMEM else "xsk-open"
     return refused(code, what, number, why=why, needs=_RIGHTS, hint=hint)
+
+
+def _lacking(step: int, number: int, settings: Settings, umem: Umem) -> EbpfError | None:
+    """What was asked for and came with a later kernel, which says no more than EINVAL."""
+    match step, number:
+        case 2, errno.EINVAL if umem.metadata and kernel_version() < 0x060B00:
+            return unsupported("metadata of AF_XDP frames to be sent (tx_metadata)", "6.11")
+        case 5, errno.EINVAL if settings.multi_buffer and kernel_version() < 0x060600:
+            return unsupported("AF_XDP with packets of several frames (multi_buffer)", "6.6")
+        case 6, errno.ENOPROTOOPT:
+            return unsupported("busy polling of AF_XDP sockets", "5.11")
+        case _:
+            return None
 
 
 def _reason(step: int, number: int, copy: str, shared: bool) -> tuple[str, str | None]:

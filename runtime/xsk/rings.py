@@ -29,7 +29,7 @@ BURST = 64
 
 _SLICE = 100_000_000  # ns in C at a time: what is down, or gone, wakes nobody
 _SOON = 50_000  # ns: completions wake nobody, so they are looked for again
-_RELEASE = 0.5  # seconds that the kernel may take to release a queue that was closed
+_RELEASE = 1.0  # seconds that the kernel may take to release a queue that was closed
 _AGAIN = 0.01
 
 
@@ -253,7 +253,7 @@ def _open(umem: Umem, settings: Settings) -> tuple[Any, Queue]:
         number = -failure[0]
         # The kernel gives a queue free some time after its socket was closed.
         if number != errno.EBUSY or time.monotonic() > deadline:
-            raise faults.open_failed(config.step, number, settings.where, settings.copy, bool(live))
+            raise faults.open_failed(config.step, number, settings, umem, bool(live))
         time.sleep(_AGAIN)
     if same is not None:
         same.users += 1

@@ -406,6 +406,7 @@ def test_packets_without_a_free_frame(cable: VethPair) -> None:
         assert umem.census() == Census(free=1, user=3, fill=0, tx=0)
 
 
+@pytest.mark.needs("AF_XDP packets of several frames")
 def test_packets_longer_than_a_frame_are_split(cable: VethPair) -> None:
     with (
         Umem(64, 2048) as umem,

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 import ebpfasm
-from ebpfasm.errors import LoadError
+from ebpfasm.errors import LoadError, NotSupported
 from ebpfasm.runtime.network.veth import VethPair
 from ebpfasm.runtime.xsk import (
     BusyPoll,
@@ -28,7 +28,7 @@ from ebpfasm.runtime.xsk import (
     channels,
     redirect_program,
 )
-from tests.support import find_tool
+from tests.support import find_tool, kernel_release, release_of
 from tests.xsk.support import FRAME, descriptors, number, numbered
 
 pytestmark = pytest.mark.kernel
@@ -80,6 +80,7 @@ def test_bpftool_sees_program_and_map(cable: VethPair) -> None:
     assert link.closed
 
 
+@pytest.mark.needs("xdp.frags on veth")
 def test_the_program_is_accepted_by_our_verifier_and_by_the_kernel() -> None:
     for multi_buffer in (False, True):
         spec = redirect_program(4, multi_buffer=multi_buffer)
@@ -325,6 +326,24 @@ def test_without_a_program_a_socket_sends(cable: VethPair) -> None:
         assert xsk.umem.census().user == 0
 
 
+def test_what_came_with_later_kernels_is_named_where_it_lacks(cable: VethPair) -> None:
+    for since, options in (
+        ("5.11", {"busy_poll": BusyPoll(35, 16)}),
+        ("6.6", {"multi_buffer": True}),
+        ("6.11", {"umem": True}),
+    ):
+        with Umem(64, tx_metadata=True) as umem:
+            given: dict[str, Any] = options | ({"umem": umem} if "umem" in options else {})
+            if kernel_release() >= release_of(since):
+                with XskSocket.open("veth0", rx_size=64, tx_size=64, **given) as xsk:
+                    assert not xsk.closed
+                continue
+            with pytest.raises(NotSupported, match=f"Linux {since} has it") as caught:
+                XskSocket.open("veth0", rx_size=64, tx_size=64, **given)
+            assert caught.value.since == since
+
+
+@pytest.mark.needs("busy polling of AF_XDP")
 def test_options_reach_the_kernel(cable: VethPair) -> None:
     with XskSocket.open("veth0", need_wakeup=False, busy_poll=BusyPoll(35, 16)) as xsk:
         with socket.socket(44, socket.SOCK_RAW, 0, fileno=os.dup(xsk.fd)) as same:
@@ -386,6 +405,7 @@ def test_huge_pages(cable: VethPair) -> None:
         pages.write_text(before)
 
 
+@pytest.mark.needs("AF_XDP packets of several frames")
 def test_packets_of_several_frames(cable: VethPair) -> None:
     for namespace, name in ((cable.near, "veth0"), (cable.far, "veth1")):
         with namespace.entered():
@@ -427,6 +447,7 @@ def test_packets_of_several_frames(cable: VethPair) -> None:
         assert xsk.counters().received == 3 + 2 + 5
 
 
+@pytest.mark.needs("metadata of AF_XDP frames")
 def test_checksums_and_times_of_sending(cable: VethPair) -> None:
     from scapy.layers.inet import IP, UDP
     from scapy.layers.l2 import Ether
