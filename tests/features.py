@@ -89,7 +89,15 @@ FEATURES: dict[str, Feature] = {
     "metadata of AF_XDP frames": Feature((6, 12), _always),  # 6.8, and its flag 6.11
     "user ring buffers": Feature((6, 1), _always),  # 6.1
     "instructions of v3": Feature((6, 1), _always),  # atomics: 5.12
-    "tracing helpers in all programs": Feature((6, 18), _always),  # 6.16
+    "tracing helpers in all programs": Feature((6, 18), _always),
+    "helpers of the current task in all programs": Feature((6, 12), _always),
+    "helpers for text in all programs": Feature((6, 1), _always),
+    "folded differences of checksums": Feature((6, 18), _always),
+    "clocks of time stamps": Feature((6, 12), _always),  # 6.11
+    "tunnel keys without a key": Feature((6, 12), _always),
+    "tunnel keys with both addresses": Feature((6, 1), _always),  # 5.19
+    "contexts after test runs": Feature((6, 1), _always),
+    "verdicts of flow dissectors": Feature((6, 1), _always),
     "results of fib_lookup": Feature((6, 1), _always),  # the MTU: 5.12
     "syscall programs": Feature((6, 1), _always),
     "addresses of functions": Feature((6, 1), _always),

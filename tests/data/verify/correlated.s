@@ -15,7 +15,7 @@ out:
     exit
 
 .section xdp
-implied_test:
+implied_test:  # before Linux 6.12 rejects: it does not compare with what the first test left
     r2 = *(u32 *)(r1 + 16)
     if r2 < 10 goto skip
     r3 = 1
@@ -82,7 +82,7 @@ again:
     exit
 
 .section xdp
-a_map_is_not_null:
+a_map_is_not_null:  # before Linux 6.12 rejects: it tests addresses of maps, too
     r0 = 2
     r1 = counts ll
     if r1 != 0 goto out
