@@ -98,6 +98,7 @@ FEATURES: dict[str, Feature] = {
     "tunnel keys with both addresses": Feature((6, 1), _always),  # 5.19
     "contexts after test runs": Feature((6, 1), _always),
     "verdicts of flow dissectors": Feature((6, 1), _always),
+    "contexts that are no struct": Feature((6, 12), _always),
     "results of fib_lookup": Feature((6, 1), _always),  # the MTU: 5.12
     "syscall programs": Feature((6, 1), _always),
     "addresses of functions": Feature((6, 1), _always),
