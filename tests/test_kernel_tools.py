@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from importlib.machinery import SourceFileLoader
 from importlib.util import module_from_spec, spec_from_loader
@@ -11,7 +12,7 @@ from types import ModuleType
 import pytest
 
 from tests.features import FEATURES
-from tests.support import ROOT
+from tests.support import ROOT, release_of
 
 
 @pytest.fixture
@@ -107,9 +108,25 @@ def test_no_kernel_at_a_time_is_a_sentence(
     assert "argument --jobs: at least one kernel at a time, not 0" in capsys.readouterr().err
 
 
-def test_every_feature_that_tests_need_is_in_the_table() -> None:
-    import re
+def test_the_page_about_kernels_shows_the_features(matrix: ModuleType, bless: bool) -> None:
+    kernels = matrix.KERNELS.split(",")
+    lines = [f"| feature | {' | '.join(kernels)} |", f"| --- |{' --- |' * len(kernels)}"]
+    for name in sorted(FEATURES):
+        has = [release_of(each) >= FEATURES[name].since for each in kernels]
+        if not all(has):
+            lines.append(f"| {name} | {' | '.join('yes' if each else 'no' for each in has)} |")
+    page = ROOT / "docs" / "kernels.md"
+    text = page.read_text(encoding="utf-8")
+    found = re.search(r"^\| feature \|.*?(?=\n\n)", text, re.MULTILINE | re.DOTALL)
+    assert found is not None
+    wanted = "\n".join(lines)
+    if bless:
+        page.write_text(text.replace(found[0], wanted), encoding="utf-8")
+    else:
+        assert found[0] == wanted, "run with --bless, and read the difference"
 
+
+def test_every_feature_that_tests_need_is_in_the_table() -> None:
     for path in (ROOT / "tests").rglob("test_*.py"):
         for words in re.findall(r"mark\.needs\(([^)]*)\)", path.read_text(encoding="utf-8")):
             for name in re.findall(r'"([^"]+)"', words):
