@@ -89,9 +89,8 @@ def _permission(what: str, needs: tuple[str, ...], span: Location | None) -> Dia
     if _capability_count() <= _CAPABILITIES["CAP_BPF"]:
         needs = ("CAP_SYS_ADMIN",)  # before Linux 5.8 this was all there was
     missing = _missing(needs)
-    python = os.path.realpath(sys.executable)
     names = ",".join(each.lower() for each in missing or needs)
-    hint = f"run it as root (sudo), or type: sudo setcap {names}=ep {python}"
+    hint = f"run it as root (sudo), or {_giving(names)}"
     if missing:
         message = f"cannot {what}: {_and(missing)} missing{why} (EPERM)"
     elif _in_user_namespace():
@@ -114,6 +113,18 @@ def _permission(what: str, needs: tuple[str, ...], span: Location | None) -> Dia
 def _and(names: tuple[str, ...]) -> str:
     joined = " and ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names)
     return f"{joined} {'are' if len(names) > 1 else 'is'}"
+
+
+def _giving(names: str) -> str:
+    """How this interpreter gets capabilities, which every script has that it runs."""
+    python = os.path.realpath(sys.executable)
+    if sys.prefix != sys.base_prefix and python == os.path.abspath(sys.executable):
+        return f"type: sudo setcap {names}=ep {python}"
+    copied = f"MINE/bin/{os.path.basename(python)}"
+    return (
+        "give the right to a Python of your own, as every script that it runs will have it: "
+        f"python3 -m venv --copies MINE; sudo setcap {names}=ep {copied}"
+    )
 
 
 def _missing(needs: tuple[str, ...]) -> tuple[str, ...]:

@@ -6,6 +6,7 @@ import json
 import sys
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -19,8 +20,10 @@ from ebpfasm.cli.files import (
     type_option,
     with_type,
 )
-from ebpfasm.errors import EbpfError, LoadError
+from ebpfasm.errors import EbpfError, LoadError, NotSupported
 from ebpfasm.ir import CollectionSpec, ProgramSpec
+
+ACCEPTED, REJECTED, NOT_ASKED = "accepted", "rejected", "not asked"
 
 
 @click.command("verify")
@@ -32,7 +35,7 @@ from ebpfasm.ir import CollectionSpec, ProgramSpec
 def verify_command(
     file: Path, prog: str | None, program_type: str | None, kernel: bool, as_json: bool
 ) -> None:
-    """Check FILE's programs: exit 0 accepted, 1 rejected, 2 the file cannot be read."""
+    """Check FILE's programs: exit 0 accepted, 1 rejected, 2 not judged (a bad file, no rights)."""
     try:
         spec = open_file(file)
         chosen = prog is not None or not spec.programs  # where there is none, choose says so
@@ -47,36 +50,39 @@ def verify_command(
     else:
         for result in results:
             click.echo(_sentence(result))
-    sys.exit(0 if all(result["accepted"] for result in results) else 1)
+    words = {word for result in results for word in result["verdicts"].values()}
+    sys.exit(1 if REJECTED in words else 2 if NOT_ASKED in words else 0)
 
 
-def _judge(program: ProgramSpec, spec: CollectionSpec, kernel: bool) -> dict[str, object]:
+def _judge(program: ProgramSpec, spec: CollectionSpec, kernel: bool) -> dict[str, Any]:
     verdict = ebpfasm.verify(program)
     diagnostics = list(verdict.diagnostics)
-    judges = ["ebpfasm"]
+    verdicts = {"ebpfasm": ACCEPTED if verdict.ok else REJECTED}
     if verdict.ok and kernel:
-        judges.append("kernel")
         wanted = replace(program, autoload=True)
         single = replace(spec, programs={program.name: wanted})
         try:
             ebpfasm.load(single).close()
-        except LoadError as problem:
+            verdicts["kernel"] = ACCEPTED
+        except (LoadError, NotSupported) as problem:
             diagnostics += problem.diagnostics
+            judged = any(each.code == "load-rejected" for each in problem.diagnostics)
+            verdicts["kernel"] = REJECTED if judged else NOT_ASKED
     return {
         "program": program.name,
-        "accepted": not any(each.severity == "error" for each in diagnostics),
-        "by": judges,
+        "accepted": set(verdicts.values()) == {ACCEPTED},
+        "verdicts": verdicts,
         "instructions_processed": verdict.instructions_processed,
         "diagnostics": [each.as_dict() for each in diagnostics],
         "text": [str(each) for each in diagnostics],
     }
 
 
-def _sentence(result: dict[str, object]) -> str:
-    judges = result["by"]
-    assert isinstance(judges, list)
-    word = "accepted" if result["accepted"] else "rejected"
-    head = f"{result['program']}: {word} by {' and '.join(judges)}"
-    text = result["text"]
-    assert isinstance(text, list)
-    return "\n".join([*text, head])
+def _sentence(result: dict[str, Any]) -> str:
+    ours, kernels = (result["verdicts"].get(each) for each in ("ebpfasm", "kernel"))
+    said = f"{ours} by ebpfasm"
+    if kernels == NOT_ASKED:
+        said += "; the kernel did not get to judge it"
+    elif kernels is not None:
+        said += " and kernel" if kernels == ours else f", {kernels} by the kernel"
+    return "\n".join([*result["text"], f"{result['program']}: {said}"])

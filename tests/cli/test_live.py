@@ -47,6 +47,21 @@ def test_verify_asks_the_kernel_too(ebpfasm: Command, tmp_path: Path) -> None:
     line = 1 + text[: text.index("lock")].count("\n")
     assert f"{bad}:{line}:5: error[load-rejected]: " in outcome.out
     assert "lock *(u64 *)(r1 + 0) += r2" in outcome.out
+    assert outcome.out.endswith("xdp_stats: accepted by ebpfasm, rejected by the kernel\n")
+    (told,) = json.loads(ebpfasm("verify", bad, "--kernel", "--json").out)
+    assert told["verdicts"] == {"ebpfasm": "accepted", "kernel": "rejected"}
+
+
+@pytest.mark.kernel
+@pytest.mark.tool("setpriv")
+def test_a_kernel_that_may_not_be_asked_has_not_rejected_anything() -> None:
+    command = ["setpriv", "--bounding-set=-all", "--inh-caps=-all", sys.executable, "-m"]
+    command += ["ebpfasm", "verify", str(COUNTER), "--kernel"]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, check=False)
+    assert (done.returncode, done.stderr) == (2, "")
+    said = done.stdout.splitlines()
+    assert "error[permission]: cannot create map" in said[0]
+    assert said[-1] == "xdp_stats: accepted by ebpfasm; the kernel did not get to judge it"
 
 
 @pytest.mark.kernel
