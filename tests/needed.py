@@ -8,6 +8,7 @@ import pytest
 
 from ebpfasm.ir import Instruction, ProgramSpec
 from ebpfasm.isa import helpers
+from ebpfasm.isa.constants import CONSTANTS
 from ebpfasm.isa.forms import Form
 from ebpfasm.isa.kinds import ATTACH_TYPES, MAP_TYPES, PROGRAM_TYPES
 from tests.support import kernel_release, release_of
@@ -35,6 +36,8 @@ def _used(program: ProgramSpec) -> Iterator[tuple[str, str]]:
     for map in program.maps:
         if row := MAP_TYPES.find(str(map.type)):
             yield row.since, f"{row.name} maps"
+    if program.flags & CONSTANTS["BPF_F_XDP_HAS_FRAGS"]:
+        yield "5.18", "frags of XDP packets"
     for table, name in ((PROGRAM_TYPES, program.type), (ATTACH_TYPES, program.attach_type)):
         if name and (kind := table.find(name)):
             yield kind.since, f"{kind.name} programs"
