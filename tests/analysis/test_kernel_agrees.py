@@ -13,6 +13,7 @@ from ebpfasm.analysis import verify
 from ebpfasm.ir import Function, FunctionRef, Instruction, Item, Label, LabelRef, ProgramSpec
 from ebpfasm.ir import instruction as make
 from tests.analysis.judge import judge
+from tests.support import kernel_release
 
 REGISTERS = (0, 0, 1, 2, 2, 3, 6, 7)
 NUMBERS = (0, 1, 2, 3, 5, 31, 255, -1, -8)
@@ -133,5 +134,6 @@ def test_random_programs_are_judged_as_the_kernel_judges_them(batch: int) -> Non
         codes = {diagnostic.code for diagnostic in verdict.diagnostics}
         outcomes["accepted" if judgement.accepted else judgement.reason[:20]] += 1
         assert verdict.ok or not judgement.accepted, story
-        assert not judgement.codes or judgement.codes & codes, story
+        if kernel_release() >= (6, 18):  # older ones look into branches that are never taken
+            assert not judgement.codes or judgement.codes & codes, story
     assert outcomes["accepted"] >= 10, outcomes
