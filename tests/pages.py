@@ -2,8 +2,9 @@
 
 What a block's first line says decides: a file's name behind the language writes that file; Python
 with prompts is a doctest, without it is executed; a console's lines behind `$ ` are commands, and
-what stands below them is what they print, with `...` for what differs from run to run. Assembly
-without a file's name has to assemble. "not run" is for commands that set a machine up.
+what stands below them is what they print, with `...` for what differs from run to run; behind
+"numbers differ" the numbers do too. Assembly without a file's name has to assemble. "not run" is
+for commands that set a machine up.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,21 @@ _FENCE = re.compile(r"^```(\w*)[ \t]*([^\n]*)\n(.*?)^```$", re.MULTILINE | re.DO
 _FLAGS = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
 # Commands that set a machine up, or need one that is set up.
 _SET_UP = re.compile(r"(git|make|cd|apt|apt-get|pip|python3 -m venv|sudo|bpfman|setcap|\.) ")
+# What differs from run to run: numbers, and of per-CPU values how many.
+_NUMBER = re.compile(r"\d[\d,.]*")
+_LISTED = re.compile(r"\[N(, N| N)*\]")
+
+
+def without_numbers(text: str) -> str:
+    """An output with N for each number, and without rulers whose length depends on them."""
+    text = _LISTED.sub("[N]", _NUMBER.sub("N", text))
+    return re.sub(r"[ =]+", " ", text)
+
+
+def is_as_shown(shown: str, printed: str) -> bool:
+    """Whether an output is what a page shows, but for numbers and what stands for `...`."""
+    checker = doctest.OutputChecker()
+    return checker.check_output(without_numbers(shown), without_numbers(printed), _FLAGS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,8 +85,10 @@ class Reader:
     def _do(self, block: Block) -> None:
         where = f"{self.page.name}:{block.line}"
         if block.info == "not run":
-            for command, _ in _commands(block.text):
+            for command, _ in commands(block.text):
                 assert _SET_UP.match(command), f"{where}: {command} could be run"
+        elif block.info == "numbers differ":
+            self._console(block, where, is_as_shown)
         elif block.info:
             (self.folder / block.info).parent.mkdir(parents=True, exist_ok=True)
             (self.folder / block.info).write_text(block.text, encoding="utf-8")
@@ -83,7 +101,7 @@ class Reader:
                     code = "\n" * (block.line - 1) + block.text
                     exec(compile(code, str(self.page), "exec"), self.names)
                 case "console":
-                    self._console(block, where)
+                    self._console(block, where, _is_exactly)
                 case "asm":
                     ebpfasm.assemble(block.text, name=where)
                 case other:
@@ -99,9 +117,8 @@ class Reader:
         runner.run(parsed, out=said.append, clear_globs=False)
         assert runner.failures == 0, "".join(said)
 
-    def _console(self, block: Block, where: str) -> None:
-        checker = doctest.OutputChecker()
-        for command, expected in _commands(block.text):
+    def _console(self, block: Block, where: str, is_same: Callable[[str, str], bool]) -> None:
+        for command, expected in commands(block.text):
             done = subprocess.run(
                 ["bash", "-c", command],
                 cwd=self.folder,
@@ -116,7 +133,7 @@ class Reader:
             if not expected:
                 assert done.returncode == 0, f"{where}: {command}\n{done.stdout}"
                 continue
-            same = checker.check_output(expected, done.stdout, _FLAGS)
+            same = is_same(expected, done.stdout)
             assert same, f"{where}: {command}\nexpected\n{expected}\ngot\n{done.stdout}"
 
     def _tools(self) -> Path:
@@ -130,7 +147,11 @@ class Reader:
         return folder
 
 
-def _commands(text: str) -> Iterator[tuple[str, str]]:
+def _is_exactly(shown: str, printed: str) -> bool:
+    return doctest.OutputChecker().check_output(shown, printed, _FLAGS)
+
+
+def commands(text: str) -> Iterator[tuple[str, str]]:
     """Commands behind the first line's prompt, `$ ` or `# `, with the output below each.
 
     A backslash continues a command.
