@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import re
 import struct
-import time
 from collections.abc import Iterator
 from ipaddress import IPv4Address
 
@@ -16,9 +16,17 @@ ADDRESS = "10.11.0.1"
 _ASKER = bytes.fromhex("02000000aa02")
 
 
+def sender_parser(description: str) -> argparse.ArgumentParser:
+    """The options of AF_XDP examples that only send: no XDP program is needed for that."""
+    made = stage.bare_parser(description)
+    made.add_argument("--iface", metavar="NAME", help="open here instead of on a scratch pair")
+    stage.add_duration(made)
+    return made
+
+
 def parser(description: str) -> argparse.ArgumentParser:
-    """The options of the AF_XDP examples."""
-    made = stage.parser(description)
+    """The options of AF_XDP examples that receive."""
+    made = sender_parser(description)
     made.add_argument(
         "--mode", choices=("auto", "native", "generic"), default="auto", help="the XDP mode"
     )
@@ -32,6 +40,13 @@ def address_of(text: str) -> bytes:
     except ValueError as problem:
         hint = "write it as in 10.11.0.1"
         raise EbpfError(error("cli-usage", str(problem).lower(), hint=hint)) from None
+
+
+def mac(text: str) -> bytes:
+    """A hardware address's six bytes, from an option."""
+    if not re.fullmatch(r"[0-9a-f]{2}(:[0-9a-f]{2}){5}", text, re.IGNORECASE):
+        raise argparse.ArgumentTypeError(f"{text} is no hardware address: write 02:00:00:00:aa:02")
+    return bytes.fromhex(text.replace(":", ""))
 
 
 def arp(ip: bytes) -> bytes:
@@ -57,11 +72,7 @@ def _checksum(data: bytes) -> bytes:
 
 def until_over(here: stage.Stage, xsk: XskSocket | XskMultiSocket) -> Iterator[Frame]:
     """Lend frame after frame until the stage's time is over."""
-    end = None if here.duration is None else time.monotonic() + here.duration
-
-    def is_over() -> bool:
-        return here.stop.is_set() or (end is not None and time.monotonic() >= end)
-
+    is_over = here.deadline()
     while not is_over():
         for frame in xsk.frames(0.05):
             yield frame

@@ -11,6 +11,7 @@ import json
 import os
 import signal
 import socket
+import subprocess
 import sys
 import threading
 import time
@@ -36,16 +37,76 @@ UDP_FRAME = bytes.fromhex(
 CAPTURE = Path(__file__).with_name("traffic.pcap")
 
 
-def parser(description: str) -> argparse.ArgumentParser:
-    """The options that every example has."""
-    made = argparse.ArgumentParser(description=description)
-    made.add_argument("--iface", metavar="NAME", help="attach here instead of to a scratch pair")
-    made.add_argument("--duration", metavar="SECONDS", type=float, help="then stop")
-    made.add_argument(
-        "--interval", metavar="SECONDS", type=float, default=1.0, help="between lines"
-    )
-    made.add_argument("--json", action="store_true", help="print JSON, a line each second")
+def named_parser(description: str | None) -> argparse.ArgumentParser:
+    """A parser that calls itself by the example's name."""
+    runner = Path(sys.argv[0])
+    name = runner.parent.name if runner.name == "run.py" else None
+    return argparse.ArgumentParser(prog=name, description=description)
+
+
+def bare_parser(description: str | None) -> argparse.ArgumentParser:
+    """The option of examples that print what they find."""
+    made = named_parser(description)
+    made.add_argument("--json", action="store_true", help="print JSON, a value a line")
     return made
+
+
+def add_duration(
+    parser: argparse.ArgumentParser, default: float | None = None, help: str = "then stop"
+) -> None:
+    """The option that ends an example."""
+    parser.add_argument("--duration", metavar="SECONDS", type=duration, default=default, help=help)
+
+
+def add_interval(parser: argparse.ArgumentParser) -> None:
+    """The option of examples that print a line again and again."""
+    parser.add_argument(
+        "--interval", metavar="SECONDS", type=interval, default=1.0, help="between lines"
+    )
+
+
+def parser(description: str | None) -> argparse.ArgumentParser:
+    """The options of examples that attach to an interface and print a line each second."""
+    made = bare_parser(description)
+    made.add_argument("--iface", metavar="NAME", help="attach here instead of to a scratch pair")
+    add_duration(made)
+    add_interval(made)
+    return made
+
+
+def duration(text: str) -> float:
+    """A number of seconds, 0 or more."""
+    seconds = _number(text)
+    if not 0 <= seconds <= threading.TIMEOUT_MAX:
+        raise argparse.ArgumentTypeError(f"{text} is no duration: write seconds, 0 or more")
+    return seconds
+
+
+def interval(text: str) -> float:
+    """A number of seconds, more than 0."""
+    seconds = _number(text)
+    if not 0 < seconds <= threading.TIMEOUT_MAX:
+        raise argparse.ArgumentTypeError(f"{text} is no interval: write seconds, more than 0")
+    return seconds
+
+
+def whole(least: int, most: int = (1 << 31) - 1) -> Callable[[str], int]:
+    """What takes a whole number from an option, within these bounds."""
+
+    def taken(text: str) -> int:
+        number = int(text) if text.isascii() and text.isdigit() else -1
+        if not least <= number <= most:
+            raise argparse.ArgumentTypeError(f"{text}: write a number from {least} to {most}")
+        return number
+
+    return taken
+
+
+def _number(text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        return float("nan")  # which no comparison lets through
 
 
 @dataclass
@@ -95,11 +156,26 @@ class Stage:
             self.stop.wait(max(0.0, begin + at - time.monotonic()))
             yield time.monotonic() - begin
 
+    def is_half_over(self, seconds: float) -> bool:
+        """Whether half of the duration is over, and not all of it; without one after two seconds.
+
+        These are seconds that `seconds` gave, which a clock may give a moment too early.
+        """
+        early = seconds + 0.001
+        if self.duration is None:
+            return early >= 2
+        return self.duration / 2 <= early < self.duration
+
+    def deadline(self) -> Callable[[], bool]:
+        """What tells whether the duration, which begins now, is over, or a signal came."""
+        end = None if self.duration is None else time.monotonic() + self.duration
+        return lambda: self.stop.is_set() or (end is not None and time.monotonic() >= end)
+
     def received(self, receiver: socket.socket) -> Iterator[tuple[bytes, Any]]:
         """What a socket receives, and from whom, until the duration is over or a signal comes."""
-        end = None if self.duration is None else time.monotonic() + self.duration
+        is_over = self.deadline()
         receiver.settimeout(0.05)
-        while not self.stop.is_set() and (end is None or time.monotonic() < end):
+        while not is_over():
             try:
                 data = receiver.recvfrom(1 << 16)
             except TimeoutError:
@@ -125,14 +201,15 @@ def stage(options: argparse.Namespace, *addresses: str, queues: int = 1) -> Iter
     """
     with clock(options) as plain:
         if options.iface is not None:
-            yield Stage(options.iface, plain.stop, options.duration, options.interval)
+            plain.interface = options.iface
+            yield plain
             return
         with VethPair(near_addresses=addresses, queues=queues) as pair, pair.near.entered():
-            here = Stage(pair.near_name, plain.stop, options.duration, options.interval, pair)
+            plain.interface, plain.pair = pair.near_name, pair
             try:
-                yield here
+                yield plain
             finally:
-                here.finish(lambda: sys.maxsize)
+                plain.finish(lambda: sys.maxsize)
 
 
 @contextmanager
@@ -171,6 +248,12 @@ def lacks_kernel(problem: EbpfError, options: argparse.Namespace) -> bool:
     """Whether an example may go on in the virtual machine: a right is missing, or BPF itself."""
     lacking = {each.code for each in problem.diagnostics} & {"permission", "not-supported"}
     return bool(lacking) and options.iface is None
+
+
+def start_programs(number: int) -> None:
+    """Start the smallest program that there is so many times, one after the other."""
+    for _ in range(number):
+        subprocess.run(["/bin/true"], check=False)  # a Ctrl-C may end it, too
 
 
 def say(options: argparse.Namespace, plain: str, **values: object) -> None:

@@ -18,9 +18,11 @@ EVENT = "=II16s64s"  # pid, uid, the starting program's name, the file that it s
 
 def main() -> None:
     """Attach to the tracepoint and print a line for each program."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--duration", metavar="SECONDS", type=float)
-    parser.add_argument("--json", action="store_true", help="print JSON")
+    parser = stage.bare_parser(__doc__)
+    stage.add_duration(parser)
+    parser.add_argument(
+        "--start", metavar="N", type=stage.whole(0), default=3, help="programs to start itself (3)"
+    )
     forms.add_option(parser, HERE)
     options = parser.parse_args()
     with (
@@ -29,6 +31,7 @@ def main() -> None:
     ):
         with collection.programs["log_execve"].attach() as link:
             stage.say(options, f"attached ({link.kind})", attached=link.kind)
+            stage.start_programs(options.start)  # their records wait in the ring
             with RingBuffer(collection.maps["events"], EVENT) as events:
                 asyncio.run(log(events, options, here.stop))
         lost = collection.variables["lost"].value

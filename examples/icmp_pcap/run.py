@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import socket
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
 import ebpfasm
@@ -22,16 +22,16 @@ _CLOSED = 9999  # a port that nobody listens on
 
 def main() -> None:
     """Print each frame that the filter lets through."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = stage.bare_parser(__doc__)
     parser.add_argument("--iface", metavar="NAME", help="capture here instead of a scratch pair")
-    parser.add_argument("--duration", metavar="SECONDS", type=float, help="(a scratch pair's is 3)")
+    stage.add_duration(parser, help="(a scratch pair's is 3)")
     parser.add_argument("--write", metavar="FILE", type=Path, help="write the frames as pcap")
-    parser.add_argument("--json", action="store_true", help="print JSON")
     forms.add_option(parser, HERE)
     options = parser.parse_args()
     if options.iface is None and options.duration is None:
         options.duration = 3.0
     with (
+        nullcontext() if options.write is None else options.write.open("wb") as file,
         ebpfasm.load(forms.spec_of(HERE, options.form)) as collection,
         place(options) as (iface, talk),
         socket.socket(socket.AF_PACKET, socket.SOCK_RAW, 0) as receiver,
@@ -43,8 +43,8 @@ def main() -> None:
         stage.say(options, f"capturing ICMP on {iface}", iface=iface)
         talk()
         frames = [shown(frame, options) for frame, _ in here.received(receiver)]
-    if options.write is not None:
-        options.write.write_bytes(pcap.write(frames))
+        if file is not None:
+            file.write(pcap.write(frames))
     stage.say(options, f"{len(frames)} frames", frames=len(frames))
 
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
-import subprocess
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,12 +15,13 @@ HERE = Path(__file__).parent
 
 def main() -> None:
     """Attach, and print the count once a second, ten times."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = stage.bare_parser(__doc__)
     parser.add_argument("--tracepoint", action="store_true", help="where there are no kprobes")
-    parser.add_argument("--duration", metavar="SECONDS", type=float, default=10.0)
-    parser.add_argument("--start", metavar="N", type=int, default=0, help="start N programs, too")
-    parser.add_argument("--interval", metavar="SECONDS", type=float, default=1.0)
-    parser.add_argument("--json", action="store_true", help="print JSON")
+    stage.add_duration(parser, default=10.0)
+    parser.add_argument(
+        "--start", metavar="N", type=stage.whole(0), default=5, help="programs to start itself (5)"
+    )
+    stage.add_interval(parser)
     forms.add_option(parser, HERE)
     options = parser.parse_args()
     name = "on_tracepoint" if options.tracepoint else "on_function"
@@ -32,8 +31,7 @@ def main() -> None:
         stage.clock(options) as here,
     ):
         stage.say(options, f"counting by {link.kind}", kind=link.kind)
-        for _ in range(options.start):
-            subprocess.run(["/bin/true"], check=True)
+        stage.start_programs(options.start)
         for seconds in here.seconds():
             count = collection.maps["execs"][0]
             stage.say(options, f"{seconds:4.0f} s  {count:,} programs started", execs=count)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
-
 from ebpfasm import LoadError, Map, MapSpec
 from ebpfasm.isa.constants import CONSTANTS
 from examples import stage
@@ -14,8 +12,7 @@ SPEC = MapSpec("numbers", "hash", 4, 8, 5, key="u32", value="u64")
 
 def main() -> None:
     """Five blocks: one by one, and then in batches."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--json", action="store_true", help="print JSON")
+    parser = stage.bare_parser(__doc__)
     options = parser.parse_args()
     with Map.create(SPEC) as numbers:
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -18,9 +17,8 @@ HASH = MapSpec("hash", "hash", 4, 8, 10_000, key="u32", value="u64")
 
 def main() -> None:
     """Read a million elements each way and print nanoseconds an element."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--count", metavar="N", type=int, default=1_000_000)
-    parser.add_argument("--json", action="store_true", help="print JSON")
+    parser = stage.bare_parser(__doc__)
+    parser.add_argument("--count", metavar="N", type=stage.whole(1), default=1_000_000)
     options = parser.parse_args()
     with Map.create(ARRAY) as plain, Map.create(SHARED) as shared, Map.create(HASH) as many:
         many.update_batch(list(range(HASH.max_entries)), list(range(HASH.max_entries)))

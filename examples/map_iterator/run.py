@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
-
 from ebpfasm import Map, MapSpec
 from examples import stage
 
@@ -12,8 +10,7 @@ SPEC = MapSpec("numbers", "array", 4, 8, 11, key="u32", value="u64")
 
 def main() -> None:
     """Print the same eleven items three times."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--json", action="store_true", help="print JSON")
+    parser = stage.bare_parser(__doc__)
     options = parser.parse_args()
     with Map.create(SPEC) as numbers:
         for key in range(1, 11):

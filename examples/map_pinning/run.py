@@ -17,9 +17,8 @@ NAMES = ("gei", "def")
 
 def main() -> None:
     """Pin two maps, close them, find them again, and leave nothing behind."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = stage.bare_parser(__doc__)
     parser.add_argument("--folder", type=Path, help="in a BPF file system (default: a new one)")
-    parser.add_argument("--json", action="store_true", help="print JSON")
     options = parser.parse_args()
     with stage.clock(options):  # Ctrl-C waits for the end, so that no pin is left
         play(options)
@@ -29,11 +28,14 @@ def play(options: argparse.Namespace) -> None:
     """Pin, find again, refuse, and unpin."""
     bpffs.mount()
     folder = options.folder or Path(bpffs.DEFAULT) / f"ebpfasm-{os.getpid()}" / "abc"
+    made = bpffs.make_folders(str(folder / NAMES[0]))
+    pinned: dict[Path, int] = {}
     try:
         for name in NAMES:
-            with Map.create(SPEC) as made:
-                made[0] = 7
-                made.pin(folder / name)
+            with Map.create(SPEC) as counters:
+                counters[0] = 7
+                counters.pin(folder / name)
+                pinned[folder / name] = counters.info().id
         stage.say(
             options, f"pinned {', '.join(NAMES)} in {folder}, and closed them", folder=str(folder)
         )
@@ -49,11 +51,21 @@ def play(options: argparse.Namespace) -> None:
             stage.say(options, f"as another map: {refusal.diagnostics[0].message}",
                       refused=refusal.diagnostics[0].message)  # fmt: skip
     finally:
-        for name in NAMES:
-            if (folder / name).exists():
-                with Map.open(folder / name) as found:
-                    found.unpin(folder / name)
+        for pin, number in pinned.items():
+            unpin(pin, number)
+        bpffs.remove_folders(made)
     stage.say(options, f"unpinned; {folder} is there: {folder.exists()}", left=folder.exists())
+
+
+def unpin(pin: Path, number: int) -> None:
+    """Remove a pin if it is still that map's.
+
+    `Map.unpin` does so too, and removes the folder when it is empty; here that may be a user's.
+    """
+    with Map.open(pin) as found:
+        is_ours = found.info().id == number
+    if is_ours:
+        pin.unlink()
 
 
 if __name__ == "__main__":

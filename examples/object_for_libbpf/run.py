@@ -13,10 +13,10 @@ from typing import Any
 
 import ebpfasm
 from ebpfasm.errors import EbpfError, error, unsupported
+from ebpfasm.runtime import bpffs
 from examples import stage
 
 PROGRAM = Path(__file__).with_name("traffic.s")
-PINS = Path("/sys/fs/bpf")
 
 
 def main() -> None:
@@ -45,7 +45,8 @@ def main() -> None:
 @contextmanager
 def loaded(target: Path) -> Iterator[Path]:
     """Load the object and keep it under a name in bpffs, for as long as the block lasts."""
-    folder = Path(tempfile.mkdtemp(prefix="ebpfasm-", dir=PINS))
+    bpffs.mount()
+    folder = Path(tempfile.mkdtemp(prefix="ebpfasm-", dir=bpffs.DEFAULT))
     try:
         bpftool("prog", "load", target, folder / "program")
         yield folder / "program"

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Literal
 
 import ebpfasm
-from examples.stage import guarded, say
+from examples import stage
 
 Engine = Literal["kernel", "vm"]
 
@@ -21,15 +21,14 @@ FRAMES = {
 
 def main() -> None:
     """Run the program a thousand times on each frame, in the kernel and in the virtual machine."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--repeat", type=int, default=1000, help="runs on each frame")
-    parser.add_argument("--json", action="store_true", help="print JSON")
+    parser = stage.bare_parser(__doc__)
+    parser.add_argument("--repeat", type=stage.whole(1), default=1000, help="runs on each frame")
     options = parser.parse_args()
     program = ebpfasm.open(PROGRAM).programs["drop_ipv6"]
     for engine in engines(program, options):
         for name, frame in FRAMES.items():
             run = ebpfasm.run(program, frame, repeat=options.repeat, engine=engine)
-            say(
+            stage.say(
                 options,
                 f"{name}: returned {run.retval}, {run.duration_ns} ns a run in the {run.engine}",
                 frame=name, retval=run.retval, ns=run.duration_ns, engine=run.engine,
@@ -41,9 +40,9 @@ def engines(program: ebpfasm.ProgramSpec, options: argparse.Namespace) -> tuple[
     why = ebpfasm.run(program, FRAMES["IPv4"]).fallback
     if not why:
         return "kernel", "vm"
-    say(options, f"the kernel may not be used here: {why}", fallback=why)
+    stage.say(options, f"the kernel may not be used here: {why}", fallback=why)
     return ("vm",)
 
 
 if __name__ == "__main__":
-    guarded(main)
+    stage.guarded(main)

@@ -18,11 +18,10 @@ TRIED = ("127.0.0.1", "127.0.0.5", "::1")
 
 def main() -> None:
     """Listen on a port, with the program attached before anything can arrive."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = stage.bare_parser(__doc__)
     parser.add_argument("--port", type=port, default=3000)
     parser.add_argument("--listen", action="store_true", help="on this machine, for your datagrams")
-    parser.add_argument("--duration", metavar="SECONDS", type=float, help="(without --listen: 3)")
-    parser.add_argument("--json", action="store_true", help="print JSON")
+    stage.add_duration(parser, help="(without --listen: 3)")
     forms.add_option(parser, HERE)
     options = parser.parse_args()
     if options.duration is None and not options.listen:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import importlib.util
 import os
 import subprocess
@@ -17,7 +16,7 @@ HERE = Path(__file__).parent
 
 def main() -> None:
     """Run pytest on the tests that lie here; its own options may follow."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = stage.named_parser(__doc__)
     parser.add_argument("--cov", metavar="FILE", default=os.devnull, help="line coverage as lcov")
     options, words = parser.parse_known_args()
     options.cov = os.path.abspath(options.cov)

@@ -13,8 +13,10 @@ def main() -> None:
     """Capture until the duration is over, or Ctrl-C."""
     parser = requests.parser(__doc__ or "")
     parser.add_argument("--write", metavar="FILE", type=Path, default=Path("capture.pcap"))
-    parser.add_argument("--snap", type=int, default=262144, help="bytes of each packet at most")
-    parser.add_argument("--count", type=int, help="packets; then stop")
+    parser.add_argument(
+        "--snap", type=stage.whole(1), default=262144, help="bytes of each packet at most"
+    )
+    parser.add_argument("--count", type=stage.whole(1), help="packets; then stop")
     options = parser.parse_args()
     with (
         stage.stage(options) as here,

@@ -13,7 +13,7 @@ def main() -> None:
     """Answer until the duration is over, or Ctrl-C."""
     parser = requests.parser(__doc__ or "")
     parser.add_argument("--ip", default=requests.ADDRESS, help="the address to answer for")
-    parser.add_argument("--queue", type=int, default=0)
+    parser.add_argument("--queue", type=stage.whole(0), default=0)
     options = parser.parse_args()
     ip = requests.address_of(options.ip)
     with (

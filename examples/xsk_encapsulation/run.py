@@ -18,10 +18,9 @@ def main() -> None:
     parser.add_argument("--tunnel", choices=("vxlan", "ipip"), default="vxlan")
     parser.add_argument("--source", default="192.0.2.1", help="the tunnel's near end")
     parser.add_argument("--target", default="192.0.2.2", help="the tunnel's far end")
-    parser.add_argument("--target-mac", default="02:00:00:00:aa:02")
+    parser.add_argument("--target-mac", type=requests.mac, default="02:00:00:00:aa:02")
     options = parser.parse_args()
     ends = requests.address_of(options.source) + requests.address_of(options.target)
-    to = bytes.fromhex(options.target_mac.replace(":", ""))
     with stage.stage(options) as here, XskSocket.open(here.interface, mode=options.mode) as xsk:
         mac = hardware_address(here.interface)
         stage.say(options, f"{options.tunnel} on {here.interface}", attached=here.interface)
@@ -32,7 +31,7 @@ def main() -> None:
             if not grow(frame, ends):
                 passed += 1
                 continue
-            frame.push(ETHERNET)[:ETHERNET] = to + mac + b"\x08\x00"
+            frame.push(ETHERNET)[:ETHERNET] = options.target_mac + mac + b"\x08\x00"
             frame.send(kick=False)
             count += 1
         xsk.drain(5)

@@ -13,16 +13,17 @@ EXPERIMENT = b"\x88\xb5"  # an EtherType for local experiments
 
 def main() -> None:
     """Send numbered packets, and take some leases that are given back unsent."""
-    parser = requests.parser(__doc__ or "")
-    parser.add_argument("--count", type=int, default=1000, help="packets to send")
-    parser.add_argument("--size", type=int, default=64, help="bytes of each")
+    parser = requests.sender_parser(__doc__ or "")
+    parser.add_argument("--count", type=stage.whole(1), default=1000, help="packets to send")
+    parser.add_argument("--size", type=stage.whole(18, 1514), default=64, help="bytes of each")
     options = parser.parse_args()
     with stage.stage(options) as here, XskSocket.open(here.interface, rx=False) as xsk:
         head = b"\xff" * 6 + hardware_address(here.interface) + EXPERIMENT
         sent = reused = 0
-        while sent < options.count and not here.stop.is_set():
+        is_over = here.deadline()
+        while sent < options.count and not is_over():
             with xsk.alloc() as frame:  # free again at the end of the block, if it is not sent
-                data = frame.put(max(options.size, 18))
+                data = frame.put(options.size)
                 data[:14] = head
                 struct.pack_into(">I", data, 14, sent)
                 if (sent + reused) % 10 == 9:

@@ -233,7 +233,10 @@ def test_the_peer_sees_just_the_packets_that_were_written(cable: VethPair) -> No
             done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, check=True)
         for i in range(90):
             head = b"\xff" * 6 + mac + b"\x88\xb5" + i.to_bytes(4, "big")
-            assert far.recv(2048)[:18] == head
+            assert far.recv(2048) == head + bytes(61 - 18)
+        far.settimeout(0.2)
+        with pytest.raises(TimeoutError):
+            far.recv(2048)
     (last,) = [json.loads(line) for line in done.stdout.splitlines()]
     assert (last["sent"], last["free"]) == (90, last["frames"])
     assert last["reused"] > 0
@@ -242,6 +245,36 @@ def test_the_peer_sees_just_the_packets_that_were_written(cable: VethPair) -> No
 def test_writing_never_uses_the_frames_up() -> None:
     (last,) = example("xsk_write_lease", "--count", "5000")
     assert (last["sent"], last["free"]) == (5000, last["frames"])
+
+
+def test_writing_ends_when_the_duration_is_over() -> None:
+    (last,) = example("xsk_write_lease", "--count", "2000000000", "--duration", "0.2")
+    assert 0 < last["sent"] < 2000000000
+    assert last["free"] == last["frames"]
+
+
+@pytest.mark.parametrize("text", ["zz", "02:00", "", "02:00:00:00:aa:0", "020000000002", "é"])
+def test_a_hardware_address_is_six_bytes(text: str) -> None:
+    command = [sys.executable, "-m", "examples.xsk_encapsulation.run", "--target-mac", text]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, check=False)
+    assert done.returncode == 2
+    says = f"argument --target-mac: {text} is no hardware address: write 02:00:00:00:aa:02"
+    assert done.stderr.splitlines()[-1] == f"xsk_encapsulation: error: {says}"
+
+
+@pytest.mark.parametrize(
+    ("name", "option"),
+    [
+        *((name, "--interval") for name in ("xsk_capture", "xsk_echo_reply", "xsk_encapsulation")),
+        *((name, "--interval") for name in ("xsk_multi_sock", "xsk_write_lease")),
+        ("xsk_write_lease", "--mode"),  # without a program there is no mode
+    ],
+)
+def test_no_option_is_taken_that_would_do_nothing(name: str, option: str) -> None:
+    command = [sys.executable, "-m", f"examples.{name}.run", option, "1"]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, check=False)
+    assert done.returncode == 2
+    assert done.stderr.splitlines()[-1] == f"{name}: error: unrecognized arguments: {option} 1"
 
 
 @MODES
