@@ -17,8 +17,9 @@ if not os.environ.get("EBPFASM_FUZZ"):
     settings.load_profile("steady")
 
 
-# A pytest that tests start is a user's, whose plugins are found, even where we do without ours.
-os.environ.pop("PYTEST_DISABLE_PLUGIN_AUTOLOAD", None)
+# A pytest that tests start is a user's, and finds ours even where no plugins are looked for.
+if "PYTEST_DISABLE_PLUGIN_AUTOLOAD" in os.environ:
+    os.environ["PYTEST_PLUGINS"] = "ebpfasm.testing,pytest_timeout"
 
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     # A shell starts what runs in the background so, and what tests start would not hear Ctrl-C.

@@ -128,7 +128,7 @@ class Reader:
                 stdin=subprocess.DEVNULL,
                 text=True,
                 check=False,
-                timeout=120,
+                timeout=600,
             )
             if not expected:
                 assert done.returncode == 0, f"{where}: {command}\n{done.stdout}"
