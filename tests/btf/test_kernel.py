@@ -53,16 +53,11 @@ def _with_sizes(data: bytes) -> bytes:
     return codec.encode(Btf(tuple(types)))
 
 
-# Linux releases that brought what BTF of the tests has, where that was after 5.10.
-SINCE = {F.FLOAT: "5.13", F.DECL_TAG: "5.16", F.TYPE_TAG: "5.17", F.ENUM64: "6.0",
-         F.QUESTION_MARK: "6.9"}  # fmt: skip
-
-
 def need(features: frozenset[BtfFeature]) -> None:
     """Skip where the kernel lacks one of these."""
-    for each in features & SINCE.keys():
-        if kernel_release() < release_of(SINCE[each]):
-            pytest.skip(f"unsupported: {each.name} in BTF (Linux {SINCE[each]})")
+    for each in features:
+        if kernel_release() < release_of(each.value):
+            pytest.skip(f"unsupported: {each.name} in BTF (Linux {each.value})")
 
 
 # What each kernel lacked, from the newest to the oldest: this one's BTF checks hold them together.
