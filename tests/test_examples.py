@@ -24,6 +24,7 @@ from ebpfasm.ir import link
 from ebpfasm.runtime import system
 from ebpfasm.runtime.cpus import possible_cpus as cpus
 from ebpfasm.runtime.network.veth import VethPair
+from ebpfasm.runtime.xsk import redirect
 from examples import forms
 from examples.bpf_to_bpf import statistics
 from examples.frames import IPV4, IPV6, TCP, UDP, ethernet, ipv4, ipv6, tcp, udp
@@ -33,7 +34,7 @@ from examples.xdp_firewall import run as blocking
 from examples.xdp_firewall.program import VERDICTS
 from examples.xdp_stats_instructions.program import spec as built
 from tests.features import unsupported
-from tests.support import ROOT, Job
+from tests.support import ROOT, Job, need_native
 
 ASSEMBLY = ROOT / "examples" / "xdp_stats_assembly" / "xdp_stats.s"
 COUNTERS = ("xdp_stats_assembly", "xdp_stats_instructions")
@@ -131,6 +132,7 @@ LASTING: dict[str, tuple[str, ...]] = {
     "icmp_pcap": ("--duration", "60"), "udp_socket_filter": ("--duration", "60"),
     "kprobe_execve_stats": ("--tracepoint", "--duration", "60"), "execve_log": (),
     "uprobe_bash_stats": ("--duration", "60"), "object_for_libbpf": (),
+    "xsk_echo_reply": (), "xsk_multi_sock": (), "xsk_encapsulation": (),
 }  # fmt: skip
 ENDS = {"uprobe_bash_stats": [pytest.mark.needs("uprobes")],
         "object_for_libbpf": [pytest.mark.tool("bpftool")]}  # fmt: skip
@@ -147,18 +149,16 @@ ENDS = {"uprobe_bash_stats": [pytest.mark.needs("uprobes")],
     ],
 )
 def test_nothing_is_left_on_every_way_out(name: str, end: str) -> None:
-    folder = ROOT / "examples" / name
-    form = forms.forms(folder)[0] if forms.forms(folder) else ""
-    spec = forms.spec_of(folder, form) if form else ebpfasm.open(next(folder.glob("*.s")))
-    before = loaded(spec.programs)
+    names = programs_of(name)
+    before = loaded(names)
     with running(name, *LASTING[name]) as process:
         assert process.stdout is not None
         assert process.stderr is not None
         while "attached" not in (line := process.stdout.readline()):
-            if "iface" in line or "port" in line or "kind" in line:
+            if any(each in line for each in ("iface", "port", "kind", "queues")):
                 break
             assert line
-        made = loaded(spec.programs) - before
+        made = loaded(names) - before
         assert made
         if end == "a closed pipe":
             process.stdout.close()
@@ -169,10 +169,21 @@ def test_nothing_is_left_on_every_way_out(name: str, end: str) -> None:
         assert process.wait() in ((0, 1) if end == "a closed pipe" else (0,)), said
         assert said == ""
     deadline = time.monotonic() + 10  # the kernel frees programs when it has the time
-    while loaded(spec.programs) & made and time.monotonic() < deadline:
+    while loaded(names) & made and time.monotonic() < deadline:
         time.sleep(0.02)
-    assert not loaded(spec.programs) & made
+    assert not loaded(names) & made
     assert not list(Path("/sys/fs/bpf").glob("ebpfasm-*"))
+
+
+def programs_of(name: str) -> list[str]:
+    """What an example's programs are called."""
+    if name.startswith("xsk_"):
+        need_native()
+        return [redirect.PROGRAM]
+    folder = ROOT / "examples" / name
+    form = forms.forms(folder)[0] if forms.forms(folder) else ""
+    spec = forms.spec_of(folder, form) if form else ebpfasm.open(next(folder.glob("*.s")))
+    return list(spec.programs)
 
 
 def forms_of(name: str) -> list[Any]:
